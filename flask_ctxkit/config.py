@@ -1,0 +1,229 @@
+"""Every ``CTXKIT_`` key: its default, type, unit and one line of help."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import typing as t
+from dataclasses import dataclass
+
+from .errors import ConfigError
+
+PREFIX = "CTXKIT_"
+TOKEN_CHARACTERS = 32
+"""The least length of a token, in characters (128 bits even as hexadecimal)."""
+
+Check = t.Callable[[str, t.Any], t.Any]
+
+
+def _refuse(key: str, value: object, wanted: str) -> t.NoReturn:
+    raise ConfigError(
+        f"{key} is {_described(value)}. Set it to {wanted}.", key=key, wanted=wanted
+    )
+
+
+def _described(value: object) -> str:
+    # A wrong value may be a secret in the wrong place, so only its type is told
+    # unless it is too short to be one.
+    shown = repr(value) if type(value) in {str, int, float, bool, type(None)} else ""
+    return shown if 0 < len(shown) <= 12 else f"a {type(value).__name__}"
+
+
+def boolean(key: str, value: t.Any) -> bool:
+    if type(value) is not bool:
+        _refuse(key, value, "True or False")
+    return value
+
+
+def auto_boolean(key: str, value: t.Any) -> bool | t.Literal["auto"]:
+    if value == "auto" and type(value) is str:
+        return "auto"
+    if type(value) is not bool:
+        _refuse(key, value, '"auto", True or False')
+    return value
+
+
+def number(low: float, high: float) -> Check:
+    def check(key: str, value: t.Any) -> float:
+        if type(value) not in {int, float} or not low <= value <= high:
+            _refuse(key, value, f"a number from {low:g} to {high:g}")
+        return float(value)
+
+    return check
+
+
+def integer(low: int, high: int) -> Check:
+    def check(key: str, value: t.Any) -> int:
+        if type(value) is not int or not low <= value <= high:
+            _refuse(key, value, f"a whole number from {low:,} to {high:,}")
+        return int(value)
+
+    return check
+
+
+def words(key: str, value: t.Any) -> tuple[str, ...]:
+    # A single string would be read as one word per character.
+    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
+        _refuse(key, value, "a list of strings")
+    if not all(type(word) is str and word for word in value):
+        _refuse(key, value, "a list of non-empty strings")
+    return tuple(value)
+
+
+def url_prefix(key: str, value: t.Any) -> str:
+    if type(value) is not str or not value.startswith("/") or len(value) < 2:  # noqa: PLR2004
+        _refuse(key, value, 'a path that begins with "/", like "/_ctx"')
+    if value.endswith("/") or "//" in value or any(c in value for c in "?#<> \t\r\n"):
+        _refuse(key, value, 'a path without a slash at its end, like "/_ctx"')
+    return str(value)
+
+
+def token(key: str, value: t.Any) -> str | None:
+    if value is None:
+        return None
+    if type(value) is not str or len(value) < TOKEN_CHARACTERS:
+        raise ConfigError(
+            f"{key} must have {TOKEN_CHARACTERS} or more characters. Make one with: "
+            'python -c "import secrets; print(secrets.token_urlsafe(32))"',
+            key=key,
+        )
+    return value
+
+
+def values(key: str, value: t.Any) -> bool | str:
+    if type(value) is bool or (type(value) is str and value == "auto"):
+        return value
+    if type(value) is not str:
+        _refuse(key, value, '"auto", True, False, or a second token')
+    return t.cast("str", token(key, value))
+
+
+def hosts(key: str, value: t.Any) -> tuple[str, ...]:
+    checked = words(key, value)
+    for host in checked:
+        if "/" in host or (":" in host and not _is_address(host)):
+            _refuse(key, value, 'a list of host names without scheme or port, like ["dev.local"]')
+    return tuple(host.lower() for host in checked)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def store(key: str, value: t.Any) -> str:
+    if value != "memory://":
+        _refuse(key, value, '"memory://", the store that this release has')
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One key: its name after ``CTXKIT_``, default, check, unit and help."""
+
+    name: str
+    default: t.Any
+    check: Check
+    kind: str
+    unit: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        return PREFIX + self.name
+
+
+OPTIONS: t.Final = (
+    Option("PAGES", "auto", auto_boolean, '"auto", bool', "",
+           "Answer under the prefix. auto: only while app.debug. True: also outside debug, "
+           "and then CTXKIT_TOKEN is required."),
+    Option("TRACE", "auto", auto_boolean, '"auto", bool', "",
+           "Record each context. auto: only while app.debug."),
+    Option("TRACE_RATE", 1.0, number(0, 1), "float", "share from 0 to 1",
+           "The share of requests that is recorded."),
+    Option("SESSION_INTERFACE", True, boolean, "bool", "",
+           "Replace the session interface where the app still has Flask's own."),
+    Option("URL_PREFIX", "/_ctx", url_prefix, "str", "path",
+           "Where the pages are."),
+    Option("TOKEN", None, token, "str or None", "32 or more characters",
+           "Who presents it may look, from anywhere, at a trusted host name."),
+    Option("PAGE_HOSTS", (), hosts, "list of str", "host names",
+           "Host names trusted beside localhost and the loopback addresses."),
+    Option("VALUES", "auto", values, '"auto", bool or str', "",
+           "Who may see values and not only names, types and sizes. auto: loopback while "
+           "app.debug. A string is a second token that shows them."),
+    Option("REDACT", (), words, "list of str", "words",
+           "Words that make a name secret, beside the built-in ones."),
+    Option("REDACT_ALLOW", (), words, "list of str", "names",
+           "Names that are shown although a word in them is secret."),
+    Option("HEADERS", "auto", auto_boolean, '"auto", bool', "",
+           "Send X-Ctxkit-Trace and Server-Timing to a viewer who may look. "
+           "auto: only while app.debug."),
+    Option("STORE", "memory://", store, "str", "URL",
+           "Where finished traces are kept."),
+    Option("MAX_TRACES", 200, integer(1, 100_000), "int", "traces",
+           "How many of the last finished traces are kept, beside the slow, the failed and the "
+           "last few of each endpoint."),
+    Option("MAX_EVENTS", 4000, integer(20, 1_000_000), "int", "events",
+           "The most events of one trace; of a longer one the middle is dropped."),
+    Option("SLOW_HOOK", 0.2, number(0, 3600), "float", "seconds",
+           "A hook that takes longer is named as slow."),
+    Option("STUCK_AFTER", 10.0, number(0.01, 86_400), "float", "seconds",
+           "A context that lives longer is marked as stuck."),
+)  # fmt: skip
+_BY_KEY: t.Final = {option.key: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The checked configuration of one app: one attribute per key, in lower case."""
+
+    pages: bool | t.Literal["auto"]
+    trace: bool | t.Literal["auto"]
+    trace_rate: float
+    session_interface: bool
+    url_prefix: str
+    token: str | None
+    page_hosts: tuple[str, ...]
+    values: bool | str
+    redact: tuple[str, ...]
+    redact_allow: tuple[str, ...]
+    headers: bool | t.Literal["auto"]
+    store: str
+    max_traces: int
+    max_events: int
+    slow_hook: float
+    stuck_after: float
+
+    @classmethod
+    def from_mapping(cls, mapping: t.Mapping[str, t.Any]) -> Config:
+        """Read and check every ``CTXKIT_`` key of an app's config.
+
+        :raises ConfigError: for an unknown key (the nearest known one is named), a value
+            of the wrong type or range, and pages outside debug without a token.
+        """
+        for key in mapping:
+            if isinstance(key, str) and key.startswith(PREFIX) and key not in _BY_KEY:
+                _refuse_unknown(key)
+        config = cls(
+            **{o.name.lower(): o.check(o.key, mapping.get(o.key, o.default)) for o in OPTIONS}
+        )
+        if config.pages is True and config.token is None:
+            raise ConfigError(
+                "CTXKIT_PAGES = True serves the pages outside debug too, which needs "
+                "CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = \"auto\".",
+                key="CTXKIT_TOKEN",
+            )
+        return config
+
+
+def _refuse_unknown(key: str) -> t.NoReturn:
+    near = difflib.get_close_matches(key, _BY_KEY, n=1, cutoff=0)
+    raise ConfigError(
+        f"{key} is not a key of flask_ctxkit. Did you mean {near[0]}? Else remove it.",
+        key=key,
+        nearest=near[0],
+    )

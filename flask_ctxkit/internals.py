@@ -1,0 +1,183 @@
+"""The only file that touches private Flask and Werkzeug names, one branch per Flask line.
+
+"Old" is Flask 3.0 and 3.1, where an application context and a request context are two
+objects in two context variables. Since 3.2 one object in one variable is both.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import typing as t
+from importlib.metadata import version
+
+import flask
+from flask import ctx as flask_ctx
+from flask import globals as flask_globals
+from flask.ctx import AppContext
+
+if t.TYPE_CHECKING:
+    from types import CodeType, FrameType
+
+    from flask import Flask, Request
+    from flask.sessions import SessionMixin
+
+    Context = t.Any
+    """An application context, or a request context of the old line."""
+
+FLASK_VERSION: t.Final = version("flask")
+_app_var: t.Final[contextvars.ContextVar[t.Any]] = flask_globals._cv_app  # noqa: SLF001
+_request_var: t.Final[contextvars.ContextVar[t.Any] | None] = getattr(
+    flask_globals, "_cv_request", None
+)
+ONE_CONTEXT: t.Final = _request_var is None
+"""True since 3.2: a context with a request stands in both stacks."""
+
+CONTEXT_CLASSES: t.Final[tuple[type, ...]] = (
+    (AppContext,) if ONE_CONTEXT else (AppContext, flask_ctx.RequestContext)
+)
+WSGI_APP_CODE: t.Final[CodeType] = flask.Flask.wsgi_app.__code__
+REQUEST_PUSH_CODE: t.Final[CodeType | None] = (
+    None if ONE_CONTEXT else flask_ctx.RequestContext.push.__code__
+)
+"""The function that pushes the application context of a request, on the old line."""
+
+
+current_app_context: t.Final = _app_var.get
+"""``current_app_context(None)``: the application context on top, or None."""
+
+
+def current_request_context() -> Context | None:
+    """The context of the request that ``request`` points at, or None."""
+    if _request_var is not None:
+        return _request_var.get(None)
+    ctx = _app_var.get(None)
+    return ctx if ctx is not None and ctx._request is not None else None  # noqa: SLF001
+
+
+def app_stack(where: contextvars.Context | None = None) -> list[Context]:
+    """The application contexts of the current unit, or of *where*, bottom to top."""
+    return _walk(_app_var, where)
+
+
+def request_stack(where: contextvars.Context | None = None) -> list[Context]:
+    """The contexts with a request of the current unit, or of *where*, bottom to top."""
+    if _request_var is not None:
+        return _walk(_request_var, where)
+    return [ctx for ctx in _walk(_app_var, where) if ctx._request is not None]  # noqa: SLF001
+
+
+def _walk(
+    var: contextvars.ContextVar[t.Any], where: contextvars.Context | None
+) -> list[Context]:
+    # Each push remembers its predecessor in its token. The n-th time that a context is met
+    # from the top, its predecessor stands in its n-th token from the end.
+    found: list[Context] = []
+    met: dict[int, int] = {}
+    ctx = var.get(None) if where is None else where.get(var)
+    while ctx is not None:
+        found.append(ctx)
+        met[id(ctx)] = nth = met.get(id(ctx), 0) + 1
+        tokens = _tokens(ctx)
+        if nth > len(tokens):
+            break  # a zombie: current, but already popped
+        before = tokens[-nth].old_value
+        ctx = None if before is contextvars.Token.MISSING else before
+    found.reverse()
+    return found
+
+
+def _tokens(ctx: Context) -> list[contextvars.Token[t.Any]]:
+    if ONE_CONTEXT:
+        return [] if ctx._cv_token is None else [ctx._cv_token]  # noqa: SLF001
+    return [token[0] if isinstance(token, tuple) else token for token in ctx._cv_tokens]  # noqa: SLF001
+
+
+def is_pushed(ctx: Context) -> bool:
+    """Whether *ctx* is pushed; a context can be current without (a zombie)."""
+    return bool(_tokens(ctx))
+
+
+def push_count(ctx: Context) -> int:
+    """How many pops *ctx* is away from its end."""
+    return int(ctx._push_count) if ONE_CONTEXT else len(ctx._cv_tokens)  # noqa: SLF001
+
+
+def request_of(ctx: Context) -> Request | None:
+    """The request of *ctx*, or None for a context without one."""
+    if ONE_CONTEXT:
+        return t.cast("Request | None", ctx._request)  # noqa: SLF001
+    return getattr(ctx, "request", None)
+
+
+def raw_session(ctx: Context) -> SessionMixin | None:
+    """The session of *ctx* as it is, or None while it is not opened.
+
+    ``ctx.session`` would set ``accessed``, and so add ``Vary: Cookie`` to the response.
+    """
+    session = getattr(ctx, "_session", None)
+    # 3.0 keeps a plain attribute.
+    return ctx.__dict__.get("session") if session is None else session
+
+
+def app_context_of(ctx: Context) -> Context | None:
+    """The application context that *ctx*, a pushed request context, pushed or found."""
+    if ONE_CONTEXT:
+        return ctx
+    tokens = ctx._cv_tokens  # noqa: SLF001
+    own = tokens[-1][1] if tokens and isinstance(tokens[-1], tuple) else None
+    return own if own is not None else _app_var.get(None)
+
+
+def after_this_request_functions(ctx: Context) -> t.Sequence[t.Callable[..., t.Any]]:
+    """What ``after_this_request`` registered on *ctx* so far."""
+    return t.cast("t.Sequence[t.Callable[..., t.Any]]", ctx._after_request_functions)  # noqa: SLF001
+
+
+def context_in(where: contextvars.Context) -> Context | None:
+    """The application context that is current in *where*: a greenlet's or a task's."""
+    return where.get(_app_var)
+
+
+def wsgi_context(frame: FrameType) -> Context | None:
+    """The request context of a running ``Flask.wsgi_app``, read from its frame.
+
+    None where *frame* runs something else, or has not made its context yet.
+    """
+    return frame.f_locals.get("ctx") if frame.f_code is WSGI_APP_CODE else None
+
+
+def run_placed(app: Flask, environ: t.Any, function: t.Callable[[], t.Any]) -> t.Any:
+    """Call *function* where the contexts of a request to *app* are current.
+
+    Neither pushed nor popped: no signal is sent, no hook and no teardown runs, and the
+    caller's own context variables stay as they are. The session is opened and the URL
+    matched, so *function* sees what a view would see.
+
+    :raises Exception: what ``open_session`` raises.
+    """
+    return contextvars.copy_context().run(_place_and_call, app, environ, function)
+
+
+def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any]) -> t.Any:
+    ctx: t.Any = type(app).request_context(app, environ)
+    if ONE_CONTEXT:
+        ctx._cv_token = _app_var.set(ctx)  # noqa: SLF001
+        ctx._push_count = 1  # noqa: SLF001
+        request = ctx._request  # noqa: SLF001
+    else:
+        app_ctx = type(app).app_context(app)
+        app_ctx._cv_tokens.append(_app_var.set(app_ctx))  # noqa: SLF001
+        assert _request_var is not None
+        ctx._cv_tokens.append((_request_var.set(ctx), app_ctx))  # noqa: SLF001
+        request = ctx.request
+    interface = app.session_interface
+    session = interface.open_session(app, request)
+    if session is None:  # an empty session is falsy too
+        session = interface.make_null_session(app)
+    if hasattr(ctx, "_session"):
+        ctx._session = session  # noqa: SLF001
+    else:
+        ctx.session = session
+    if ctx.url_adapter is not None:
+        ctx.match_request()
+    return function()
