@@ -9,6 +9,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass, field
 
+from ..units import Unit as Unit  # noqa: PLC0414, TC001 - exported from here as well
+
 Phase = t.Literal[
     "make_request", "push_app", "push_request", "open_session", "match", "signal",
     "url_value_preprocessor", "before_first_request", "before_request", "view", "template",
@@ -96,24 +98,6 @@ class Event:
     g: Change = field(default_factory=Change)
     session: Change = field(default_factory=Change)
     response: ResponseChange = field(default_factory=ResponseChange)
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Who runs a context: ``kind`` is "thread", "greenlet" or "task".
-
-    ``serial`` never repeats within a process; ``ident`` does, across time and forks.
-    """
-
-    kind: t.Literal["thread", "greenlet", "task"]
-    name: str
-    ident: int
-    serial: int
-    worker: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.worker}/{self.kind}-{self.serial}"
 
 
 @dataclass(frozen=True, slots=True)
