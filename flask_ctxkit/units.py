@@ -9,7 +9,7 @@ import sys
 import threading
 import typing as t
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary, ref
 
 UnitKind = t.Literal["thread", "greenlet", "task"]
 NAME_LIMIT: t.Final = 200
@@ -73,7 +73,8 @@ def thread_ident(unit: Unit) -> int | None:
     """The native ident of the thread in which *unit* was first met.
 
     It is a key of :func:`sys._current_frames`, also where gevent has patched the process.
-    None for a unit that is gone, or that belongs to another process.
+    None for a unit that is gone, that belongs to another process, or that was first met
+    from outside and is no thread.
     """
     entry = _roll.here().alive.get((unit.kind, unit.serial))
     return None if entry is None or entry.unit != unit else entry.thread
@@ -81,9 +82,27 @@ def thread_ident(unit: Unit) -> int | None:
 
 def units_alive() -> list[Unit]:
     """The units of this process that were met and are not gone yet, in no order."""
-    # valuerefs() copies in one step; values() would fail while another thread adds one.
-    entries = [reference() for reference in _roll.here().alive.valuerefs()]
-    return [entry.unit for entry in entries if entry is not None]
+    return [entry.unit for entry in _roll.here().entries()]
+
+
+def unit_of(owner: t.Any) -> Unit:
+    """The unit of *owner*, an asyncio task or a greenlet that is not a thread's main one.
+
+    For looking from outside: *owner* need not run, nor ever have asked for its unit.
+    """
+    process = _roll.here()
+    met_here = False  # the caller's thread is not the owner's
+    return (process.of_task if hasattr(owner, "get_coro") else process.of_greenlet)(owner, met_here)
+
+
+def units_of_threads(idents: t.Collection[int]) -> dict[int, Unit]:
+    """The units of the threads *idents*, all keys of a :func:`sys._current_frames`.
+
+    For looking from outside: a thread need not have asked for its unit. One that asks later
+    gets the unit that is given here. What is not among *idents* is forgotten. Threads that
+    Python did not start can only be told apart by their ident.
+    """
+    return _roll.here().of_threads(idents)
 
 
 def _task_of(loop: t.Any) -> t.Any:
@@ -100,7 +119,7 @@ class _Entry:
     # A unit as its owner (the thread's local, the greenlet, the task) holds it alone.
     __slots__ = ("__weakref__", "thread", "unit")
 
-    def __init__(self, unit: Unit, thread: int) -> None:
+    def __init__(self, unit: Unit, thread: int | None) -> None:
         self.unit = unit
         self.thread = thread
 
@@ -114,7 +133,7 @@ class _Mine(threading.local):
 class _Process:
     # All that is known of one process's units. No lock: each step below is atomic, and a
     # lock that gevent has patched could block a native thread for ever.
-    __slots__ = ("_greenlets", "_serials", "_tasks", "alive", "mine", "pid")
+    __slots__ = ("_greenlets", "_looked_at", "_serials", "_tasks", "alive", "mine", "pid")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -122,47 +141,82 @@ class _Process:
         self.alive: WeakValueDictionary[tuple[str, int], _Entry] = WeakValueDictionary()
         self._greenlets: WeakKeyDictionary[t.Any, _Entry] = WeakKeyDictionary()
         self._tasks: WeakKeyDictionary[t.Any, _Entry] = WeakKeyDictionary()
+        # Threads seen from outside that have not asked yet, with a reference to their Thread:
+        # idents are used again, at once, by the next thread.
+        self._looked_at: dict[int, tuple[t.Callable[[], t.Any], _Entry]] = {}
         self._serials = {kind: itertools.count(1) for kind in t.get_args(UnitKind)}
 
     def of_thread(self) -> Unit:
         # Not current_thread(): for a thread that Python did not start it takes a lock and,
         # before 3.12, leaves a record for ever.
-        thread = getattr(threading, "_active", {}).get(threading.get_ident())
-        self.mine.entry = entry = self._meet("thread", getattr(thread, "name", None), None)
+        thread = _active_thread(threading.get_ident())
+        ident = _native_ident()
+        looked_at = self._looked_at.pop(ident, None)
+        if looked_at is not None and looked_at[0]() is _active_thread(ident):
+            entry = looked_at[1]
+        else:
+            entry = self._meet("thread", getattr(thread, "name", None), ident, ident)
+        self.mine.entry = entry
         return entry.unit
 
-    def of_greenlet(self, greenlet: t.Any) -> Unit:
+    def of_threads(self, idents: t.Collection[int]) -> dict[int, Unit]:
+        for ident, (reference, _) in list(self._looked_at.items()):
+            if ident not in idents or reference() is not _active_thread(ident):
+                self._looked_at.pop(ident, None)
+        entries = sorted(self.entries("thread"), key=lambda entry: entry.unit.serial)
+        known = {entry.unit.ident: entry.unit for entry in entries}
+        return {ident: known.get(ident) or self._look_at(ident) for ident in idents}
+
+    def _look_at(self, ident: int) -> Unit:
+        thread = _active_thread(ident)
+        entry = self._meet("thread", getattr(thread, "name", None), ident, ident)
+        self._looked_at[ident] = (_nobody if thread is None else ref(thread), entry)
+        return entry.unit
+
+    def of_greenlet(self, greenlet: t.Any, met_here: bool = True) -> Unit:
         entry = self._greenlets.get(greenlet)
         if entry is None:
             name = _greenlet_name(greenlet)
-            self._greenlets[greenlet] = entry = self._meet("greenlet", name, greenlet)
+            thread = _native_ident() if met_here else None
+            entry = self._meet("greenlet", name, id(greenlet), thread)
+            entry = self._greenlets.setdefault(greenlet, entry)
         return entry.unit
 
-    def of_task(self, task: t.Any) -> Unit:
+    def of_task(self, task: t.Any, met_here: bool = True) -> Unit:
         entry = self._tasks.get(task)
         if entry is None:
-            self._tasks[task] = entry = self._meet("task", task.get_name(), task)
+            thread = _native_ident() if met_here else None
+            entry = self._meet("task", task.get_name(), id(task), thread)
+            entry = self._tasks.setdefault(task, entry)
         return entry.unit
 
-    def _meet(self, kind: UnitKind, name: t.Any, owner: object) -> _Entry:
+    def entries(self, kind: UnitKind | None = None) -> list[_Entry]:
+        # valuerefs() copies in one step; values() fails when another thread adds one.
+        found = [reference() for reference in self.alive.valuerefs()]
+        return [entry for entry in found if entry is not None and kind in (None, entry.unit.kind)]
+
+    def _meet(self, kind: UnitKind, name: t.Any, ident: int, thread: int | None) -> _Entry:
         serial = next(self._serials[kind])
-        thread = _native_ident()
-        known = type(name) is str and name
-        unit = Unit(
-            kind=kind,
-            name=name[:NAME_LIMIT] if known else f"{kind}-{serial}",
-            ident=thread if owner is None else id(owner),
-            serial=serial,
-            worker=self.pid,
-        )
-        self.alive[kind, serial] = entry = _Entry(unit, thread)
+        # A name of the user's own class is not touched, it may do anything.
+        text = name[:NAME_LIMIT] if type(name) is str and name else f"{kind}-{serial}"
+        entry = _Entry(Unit(kind, text, ident, serial, self.pid), thread)
+        self.alive[kind, serial] = entry
         return entry
+
+
+def _active_thread(ident: int) -> threading.Thread | None:
+    threads: dict[int, threading.Thread] = getattr(threading, "_active", {})
+    return threads.get(ident)
+
+
+def _nobody() -> None:
+    return None
 
 
 def _greenlet_name(greenlet: t.Any) -> t.Any:
     # A patched threading.Thread is a greenlet whose id is the thread's ident; the name that
     # its user chose says more than gevent's "Greenlet-3".
-    thread = getattr(threading, "_active", {}).get(id(greenlet))
+    thread = _active_thread(id(greenlet))
     if thread is not None and not isinstance(thread, threading._DummyThread):  # noqa: SLF001 - no public mark
         return thread.name
     try:
