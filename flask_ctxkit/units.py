@@ -160,12 +160,15 @@ class _Process:
         return entry.unit
 
     def of_threads(self, idents: t.Collection[int]) -> dict[int, Unit]:
-        for ident, (reference, _) in list(self._looked_at.items()):
-            if ident not in idents or reference() is not _active_thread(ident):
-                self._looked_at.pop(ident, None)
+        self._forget_dead(idents)
         entries = sorted(self.entries("thread"), key=lambda entry: entry.unit.serial)
         known = {entry.unit.ident: entry.unit for entry in entries}
         return {ident: known.get(ident) or self._look_at(ident) for ident in idents}
+
+    def _forget_dead(self, idents: t.Collection[int]) -> None:
+        for ident, (reference, _) in list(self._looked_at.items()):
+            if ident not in idents or reference() is not _active_thread(ident):
+                self._looked_at.pop(ident, None)
 
     def _look_at(self, ident: int) -> Unit:
         thread = _active_thread(ident)
