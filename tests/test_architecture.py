@@ -20,7 +20,7 @@ ROOMS = {"contexts", "session", "resources", "trace", "workers"}
 RECORDS = {"trace.model", "contexts.model"}
 
 ALLOWED: dict[str, set[str]] = {
-    **{leaf: {"errors"} for leaf in LEAVES},
+    **{leaf: {"errors", leaf} for leaf in LEAVES},
     # A leaf that reads contexts does so through the one file that may.
     "units": {"errors", "internals"},
     "globals": {"errors", "internals"},
