@@ -2,4 +2,19 @@
 
 from __future__ import annotations
 
+from .errors import AlreadyRegisteredError, ConfigError, CtxKitError, NotRegisteredError
+from .extension import CtxKit
+from .globals import current_ctxkit
+from .signals import finding_raised, trace_finished
+
+__all__ = [
+    "AlreadyRegisteredError",
+    "ConfigError",
+    "CtxKit",
+    "CtxKitError",
+    "NotRegisteredError",
+    "current_ctxkit",
+    "finding_raised",
+    "trace_finished",
+]
 __version__ = "0.1.0.dev0"

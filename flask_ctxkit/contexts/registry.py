@@ -1,0 +1,308 @@
+"""Every context of the process that is pushed now, in whatever thread, greenlet or task."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import typing as t
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from .. import internals
+from ..definition import place, short_path
+from ..units import Unit, thread_ident, units_alive
+from .frames import Frame, find_wsgi_contexts, frames_of
+
+if t.TYPE_CHECKING:
+    from types import CodeType
+
+LEAKS: t.Final = 100
+"""The most leaks that are remembered, the last ones."""
+
+LeakKind = t.Literal["left-current", "wrong-pop", "never-popped", "dirty-start"]
+State = t.Literal["running", "left", "suspended"]
+
+
+class Watched(t.Protocol):
+    """What the registry reads of the record of a context."""
+
+    id: t.Any
+    kind: t.Any
+    unit: Unit
+    started: int
+    wall: float
+    current: t.Any
+    method: str | None
+    path: str | None
+    endpoint: str | None
+    parent: str | None
+    pushed_by: CodeType | None
+    pushed_at: int
+    thread: int | None
+    ended: int | None
+    leaked: bool
+    streaming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A context that is pushed now. ``age_s`` counts seconds; where it was not recorded,
+    it is the least age that is known, and ``age_exact`` is False."""
+
+    id: str | None
+    kind: str
+    app: str
+    unit: Unit
+    method: str | None
+    path: str | None
+    endpoint: str | None
+    age_s: float | None
+    age_exact: bool
+    phase: str | None
+    hook: str | None
+    where: str | None
+    pushed: str | None
+    state: State
+    stuck: bool
+    parent: str | None
+    frames: tuple[Frame, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A context that did not end as it should. ``at`` is in UTC, ISO 8601; ``still`` tells
+    whether it is still current."""
+
+    kind: LeakKind
+    at: str
+    unit: Unit
+    method: str | None
+    path: str | None
+    pushed: str | None
+    message: str
+    trace: str | None
+    still: bool
+    wall: float = 0.0
+
+
+class _Entry:
+    """A pushed context, held weakly: that it is watched must not keep it alive."""
+
+    __slots__ = ("app", "context", "recording")
+
+    def __init__(self, context: weakref.ref[t.Any], recording: Watched, app: str) -> None:
+        self.context = context
+        self.recording = recording
+        self.app = app
+
+
+class Registry:
+    """The live contexts of one app.
+
+    :param stuck_after: seconds after which a context is called stuck.
+    """
+
+    def __init__(self, app_name: str, stuck_after: float = 10.0) -> None:
+        self.app_name = app_name
+        self.stuck_after = stuck_after
+        self.recording = False
+        """Whether contexts tell of themselves; if not, they are read from the frames."""
+        self._entries: dict[int, _Entry] = {}
+        self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
+        self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
+
+    # ------------------------------------------------- told by whoever watches contexts
+
+    def entered(self, ctx: t.Any, recording: Watched) -> None:
+        """*ctx* is about to be pushed."""
+        key = id(recording)
+        entries = self._entries
+
+        def vanished(reference: weakref.ref[t.Any]) -> None:
+            entry = entries.pop(key, None)
+            if entry is not None:
+                self._leak("never-popped", entry.recording, None)
+
+        entries[key] = _Entry(weakref.ref(ctx, vanished), recording, ctx.app.name)
+
+    def left(self, recording: Watched) -> None:
+        """The context of *recording* was popped for the last time."""
+        self._entries.pop(id(recording), None)
+
+    def popped_wrongly(self, ctx: t.Any, recording: Watched, error: BaseException) -> None:
+        """Popping *ctx* raised *error*."""
+        self._leak("wrong-pop", recording, ctx, detail=f"{type(error).__name__}: {error}"[:300])
+        if not internals.is_pushed(ctx):
+            self._entries.pop(id(recording), None)
+
+    def still_current(self, ctx: t.Any, recording: Watched | None) -> None:
+        """*ctx* is current although the worker's call that pushed it has ended."""
+        if recording is None or not recording.leaked:
+            self._leak("left-current", recording, ctx)
+        if recording is not None:
+            recording.leaked = True
+
+    def started_dirty(self, ctx: t.Any, recording: Watched | None, path: str) -> None:
+        """A request to *path* started while *ctx* of an earlier one was still current."""
+        self._leak("dirty-start", recording, ctx, detail=path)
+
+    # ----------------------------------------------------------------------------- asked
+
+    def contexts(self, *, frames: bool = False) -> list[Live]:
+        """All live contexts of the process, the oldest first.
+
+        :param frames: with the Python frames of each, innermost first.
+        """
+        entries = list(self._entries.values())
+        running = sys._current_frames() if frames or not self.recording else {}
+        lives = [live for e in entries if (live := self._live(e, running)) is not None]
+        if not self.recording:
+            known = {id(ctx) for e in entries if (ctx := e.context()) is not None}
+            lives += self._from_frames(known, running, frames=frames)
+        lives.sort(key=lambda live: -(live.age_s or 0))
+        return lives
+
+    def pushed(self) -> list[tuple[Unit, t.Any, Watched]]:
+        """The contexts that are pushed, with their units and records, in order of pushing."""
+        rows = [(e.recording, e.context()) for e in list(self._entries.values())]
+        return [(r.unit, ctx, r) for r, ctx in rows if ctx is not None and internals.is_pushed(ctx)]
+
+    @property
+    def leaks(self) -> tuple[Leak, ...]:
+        """What did not end as it should, the newest last."""
+        # A context that is only waiting for the cyclic collector is no leak, and one that
+        # vanished is told of only when it was collected.
+        gc.collect()
+        return tuple(
+            leak if leak.still == _still(ref) else _replaced(leak, still=_still(ref))
+            for leak, ref in list(self._leaks)
+        )
+
+    def missing(self) -> tuple[str, ...]:
+        """What can't be seen just now, in sentences."""
+        if self.recording:
+            return ()
+        return (
+            "Recording is off: contexts are read from the threads' frames, so streams between "
+            "two chunks, bodies of async views and application contexts outside requests are "
+            "not seen, and an age is the least that is known.",
+        )
+
+    # ------------------------------------------------------------------------------ own
+
+    def _live(self, entry: _Entry, running: t.Mapping[int, t.Any]) -> Live | None:
+        ctx, recording = entry.context(), entry.recording
+        if ctx is None or not internals.is_pushed(ctx):
+            return None
+        age = (time.perf_counter_ns() - recording.started) / 1e9
+        site = recording.current
+        state: State = "running"
+        if recording.leaked or recording.ended is not None:
+            state = "left"
+        elif recording.streaming and site is None:
+            state = "suspended"
+        return Live(
+            id=recording.id,
+            kind=recording.kind,
+            app=entry.app,
+            unit=recording.unit,
+            method=recording.method,
+            path=recording.path,
+            endpoint=recording.endpoint,
+            age_s=age,
+            age_exact=True,
+            phase=None if site is None else site.phase,
+            hook=None if site is None else site.definition.name,
+            where=None if site is None else site.definition.where,
+            pushed=push_site(recording),
+            state=state,
+            stuck=age >= self.stuck_after,
+            parent=recording.parent,
+            frames=frames_of(recording.unit, recording.thread, running) if running else (),
+        )
+
+    def _from_frames(
+        self, known: set[int], running: t.Mapping[int, t.Any], *, frames: bool
+    ) -> t.Iterator[Live]:
+        moment = time.monotonic()
+        seen = {key: row for key, row in self._seen.items() if row[0]() is not None}
+        for found in find_wsgi_contexts(running):
+            if id(found.context) in known:
+                continue
+            row = seen.setdefault(id(found.context), (weakref.ref(found.context), moment))
+            request = internals.request_of(found.context)
+            age = moment - row[1]
+            yield Live(
+                id=None,
+                kind="request",
+                app=found.context.app.name,
+                unit=found.unit,
+                method=None if request is None else request.method,
+                path=None if request is None else request.path,
+                endpoint=None if request is None else request.endpoint,
+                age_s=age,
+                age_exact=False,
+                phase=found.phase,
+                hook=found.hook,
+                where=found.where,
+                pushed=found.pushed,
+                state="running",
+                stuck=age >= self.stuck_after,
+                parent=None,
+                frames=found.frames if frames else (),
+            )
+        self._seen = seen
+
+    def _leak(
+        self, kind: LeakKind, recording: Watched | None, ctx: t.Any, detail: str = ""
+    ) -> None:
+        from ..units import current_unit
+
+        wall = time.time()
+        request = None if ctx is None else internals.request_of(ctx)
+        method = recording.method if recording else request and request.method
+        path = recording.path if recording else request and request.path
+        what = f"the context of {method} {path}" if path else "an application context"
+        pushed = push_site(recording) if recording else None
+        leak = Leak(
+            kind=kind,
+            at=datetime.fromtimestamp(wall, timezone.utc).isoformat(timespec="milliseconds"),
+            unit=recording.unit if recording else current_unit(),
+            method=method,
+            path=path,
+            pushed=pushed,
+            message=_SENTENCES[kind].format(what=what, detail=detail),
+            trace=recording.id if recording else None,
+            still=ctx is not None,
+            wall=wall,
+        )
+        self._leaks.append((leak, None if ctx is None else weakref.ref(ctx)))
+
+
+_SENTENCES: t.Final[dict[LeakKind, str]] = {
+    "left-current": "{what} was still current when the worker's call that pushed it ended.",
+    "wrong-pop": "{what} was popped in the wrong order or place. {detail}",
+    "never-popped": "{what} was pushed and never popped: its unit ended, or dropped it.",
+    "dirty-start": "The request to {detail} started while {what} was still current.",
+}
+
+
+def push_site(recording: Watched) -> str | None:
+    """Where the context of *recording* was pushed, as "file:line"."""
+    code = recording.pushed_by
+    return None if code is None else f"{short_path(code.co_filename)}:{recording.pushed_at}"
+
+
+def _still(reference: weakref.ref[t.Any] | None) -> bool:
+    ctx = None if reference is None else reference()
+    return ctx is not None and internals.is_pushed(ctx)
+
+
+def _replaced(leak: Leak, *, still: bool) -> Leak:
+    from dataclasses import replace
+
+    return replace(leak, still=still)

@@ -1,0 +1,268 @@
+"""The extension: reads the config, builds the rooms, sets the seams, composes the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import typing as t
+import weakref
+
+from . import internals
+from .config import Config
+from .contexts.registry import Registry
+from .errors import AlreadyRegisteredError
+from .findings.catalogue import Rules
+from .pipeline import Pipeline
+from .redact import Redactor
+from .trace.recorder import KEY, Recorder
+from .trace.seams import (
+    TemplateSeam,
+    after_hooks,
+    before_hooks,
+    call_app,
+    observe_contexts,
+    observe_functions,
+    original,
+)
+from .trace.stores.memory import MemoryStore
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from flask import Flask, Response
+
+    from .web.pages import Pages
+
+logger = logging.getLogger("flask_ctxkit")
+
+
+class State:
+    """What one app owns of the kit, in ``app.extensions["ctxkit"]``.
+
+    It holds the app weakly: the app alone decides how long it lives.
+    """
+
+    def __init__(self, app: Flask, config: Config) -> None:
+        self._app = weakref.ref(app)
+        self.config = config
+        self.started_at = time.time()
+        self.tracing = False
+        self.pages = False
+        self.redactor = Redactor(
+            config.redact,
+            config.redact_allow,
+            cookie_names=(app.config["SESSION_COOKIE_NAME"],),
+        )
+        self.registry = Registry(app.name, config.stuck_after)
+        self.rules = Rules(config)
+        self.store = MemoryStore(config.max_traces)
+        self.recorder = Recorder(
+            self.redactor,
+            self.registry,
+            rate=config.trace_rate,
+            limit=config.max_events,
+            app_name=app.name,
+        )
+        self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.recorder)
+        self.recorder.sinks.append(self.pipeline.finished)
+        self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
+        self._lock = threading.Lock()
+        self._resolved = False
+        self._template_seam: TemplateSeam | None = None
+        self._pages: Pages | None = None
+
+    @property
+    def app(self) -> Flask:
+        """The app.
+
+        :raises RuntimeError: if it is gone.
+        """
+        app = self._app()
+        if app is None:
+            raise RuntimeError("The app of this kit is gone. Keep a reference to the app.")
+        return app
+
+    def app_or_none(self) -> Flask | None:
+        """The app, or None if it is gone."""
+        return self._app()
+
+    # ------------------------------------------------------- what depends on app.debug
+
+    def resolve(self, app: Flask) -> None:
+        """Decide what is "auto", at the first request: ``app.run(debug=True)`` sets
+        ``app.debug`` after ``CtxKit(app)``."""
+        with self._lock:
+            if self._resolved:
+                return
+            self.pages = app.debug if self.config.pages == "auto" else self.config.pages
+            self.start_tracing(app)
+            if self.pages:
+                from .web.pages import Pages
+
+                self._pages = Pages(self)
+                self._announce(app)
+            self.pipeline.examine_app(app)
+            self._resolved = True
+
+    def start_tracing(self, app: Flask) -> None:
+        """Set the recorder's seams, once, if tracing is on by now."""
+        wanted = app.debug if self.config.trace == "auto" else self.config.trace
+        if self.tracing or not wanted:
+            return
+        self.tracing = self.registry.recording = True
+        observe_contexts(app, self.recorder)
+        observe_functions(app, self.recorder, self.own_hooks)
+        self._template_seam = TemplateSeam(app, self.recorder)
+
+    def _announce(self, app: Flask) -> None:
+        if app.debug:
+            logger.warning("ctxkit: the pages are at %s/", self.config.url_prefix)
+
+    # ------------------------------------------------------------------------ the seam
+
+    def call(
+        self,
+        inner: t.Callable[..., t.Any],
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+    ) -> t.Any:
+        """Answer one call of the app's ``wsgi_app``."""
+        if not self._resolved:
+            app = self._app()
+            if app is not None:
+                self.resolve(app)
+        if self._pages is not None and environ.get("PATH_INFO", "").startswith(
+            self.config.url_prefix
+        ):
+            answer = self._page(environ, start_response)
+            if answer is not None:
+                return answer
+        top = internals.current_app_context
+        before = top(None)
+        if before is not None:
+            self._entered(before, environ)
+        try:
+            if self.tracing:
+                return call_app(inner, self.recorder, environ, start_response)
+            return inner(environ, start_response)
+        finally:
+            after = top(None)
+            if after is not None and after is not before:
+                self._exited(after)
+
+    def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+        assert self._pages is not None
+        try:
+            return self._pages.answer(environ, start_response)
+        except BaseException as own:
+            # The guard fails closed: what can't be decided is the app's to answer.
+            self.recorder.failed("pages", own)
+            return None
+
+    def _entered(self, ctx: t.Any, environ: WSGIEnvironment) -> None:
+        """A call begins while *ctx* is current: legal in tests and inside another request."""
+        try:
+            if "werkzeug.debug.preserve_context" in environ:
+                return
+            recording = ctx.__dict__.get(KEY)
+            if recording is None or recording.leaked or recording.ended is not None:
+                self.registry.started_dirty(ctx, recording, environ.get("PATH_INFO", ""))
+        except BaseException as own:
+            self.recorder.failed("leak check", own)
+
+    def _exited(self, ctx: t.Any) -> None:
+        """A call ended while *ctx*, which it did not find, is current."""
+        try:
+            recording = ctx.__dict__.get(KEY)
+            if recording is not None and recording.streaming:
+                return  # since 3.2 a streamed body keeps its context pushed to its end
+            self.registry.still_current(ctx, recording)
+        except BaseException as own:
+            self.recorder.failed("leak check", own)
+
+
+class CtxKit:
+    """Makes the contexts of a Flask app visible.
+
+    ::
+
+        kit = CtxKit(app)
+
+    or, in a factory, ``kit = CtxKit()`` and then ``kit.init_app(app)``. One kit serves
+    several apps; an app takes one kit.
+
+    :param app: the app to register on now.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        self._before_first: list[t.Callable[[], t.Any]] = []
+        self._ran: tuple[int, weakref.WeakSet[Flask]] = (0, weakref.WeakSet())
+        self._first_lock = threading.RLock()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Register on *app*: read its ``CTXKIT_`` keys, register the hooks, set the seam.
+
+        :raises ConfigError: for an unknown or wrong ``CTXKIT_`` key.
+        :raises AlreadyRegisteredError: if *app* has a kit.
+        """
+        if "ctxkit" in app.extensions:
+            raise AlreadyRegisteredError(
+                f"The app {app.name!r} already has a kit. Call CtxKit(app) or kit.init_app(app) "
+                "once; current_ctxkit is what the app owns.",
+                app=app.name,
+            )
+        state = State(app, Config.from_mapping(app.config))
+        app.extensions["ctxkit"] = state
+        state.own_hooks = self._register_hooks(app, state)
+        inner = original(app, "wsgi_app")
+
+        def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+            return state.call(inner, environ, start_response)
+
+        app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+        state.start_tracing(app)
+
+    def _register_hooks(
+        self, app: Flask, state: State
+    ) -> tuple[t.Callable[..., t.Any], ...]:
+        """The kit's hooks, so that the before hook runs first and the others run last."""
+        recorder, reference = state.recorder, weakref.ref(app)
+
+        def ctxkit_before_request() -> None:
+            app = t.cast("Flask", reference())
+            if state.tracing:
+                try:
+                    before_hooks(recorder, app)
+                except BaseException as own:
+                    recorder.failed("before_request", own)
+            if self._before_first:
+                self._run_before_first(app)
+
+        def ctxkit_after_request(response: Response) -> Response:
+            if state.tracing:
+                try:
+                    after_hooks(recorder, response)
+                except BaseException as own:
+                    recorder.failed("after_request", own)
+            return response
+
+        def ctxkit_teardown_request(exc: BaseException | None) -> None:
+            """The end of the request's own teardown functions."""
+
+        def ctxkit_teardown_appcontext(exc: BaseException | None) -> None:
+            """The end of the context's teardown functions."""
+
+        # Flask runs after and teardown functions in reverse, so the first one is the last.
+        app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
+        app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
+        app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
+        app.teardown_appcontext_funcs.insert(0, ctxkit_teardown_appcontext)
+        return (
+            ctxkit_before_request,
+            ctxkit_after_request,
+            ctxkit_teardown_request,
+            ctxkit_teardown_appcontext,
+        )

@@ -1,0 +1,73 @@
+"""What happens to a finished recording: it is examined, kept, and told to who listens."""
+
+from __future__ import annotations
+
+import typing as t
+from collections import OrderedDict
+
+from .signals import trace_finished
+from .trace.freezing import freeze
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from .findings.catalogue import Rules
+    from .trace.recorder import Recorder
+    from .trace.recording import Recording
+    from .trace.stores.memory import MemoryStore
+
+SHAPES: t.Final = 2000
+"""The most shapes of sound traces that are remembered."""
+
+
+class Pipeline:
+    """Examines each recording once per shape: what took the same steps with the same effects
+    has the same findings, so that a sound request costs one look into a set."""
+
+    def __init__(
+        self,
+        app: t.Callable[[], Flask | None],
+        rules: Rules,
+        store: MemoryStore,
+        recorder: Recorder,
+    ) -> None:
+        self._app = app
+        self._rules = rules
+        self._store = store
+        self._recorder = recorder
+        self._sound: OrderedDict[t.Any, None] = OrderedDict()
+        self.examined = 0
+
+    def finished(self, recording: Recording) -> None:
+        """Keep *recording*, name its mistakes, and send ``trace_finished``."""
+        self._store.add(recording)
+        self.examined += 1
+        shape = recording.shape()
+        if recording.odd or self._is_slow(recording) or shape not in self._sound:
+            self._examine(recording, shape)
+        if trace_finished.receivers:
+            app = self._app()
+            if app is not None:
+                trace_finished.send(app, trace=freeze(recording))
+
+    def _is_slow(self, recording: Recording) -> bool:
+        # Rules about time can only apply where the whole was slow.
+        ended = recording.ended or recording.started
+        return ended - recording.started >= self._rules.slow_ns
+
+    def _examine(self, recording: Recording, shape: t.Any) -> None:
+        findings = self._rules.for_trace(freeze(recording))
+        if findings:
+            recording.findings = tuple(finding.as_dict() for finding in findings)
+            app = self._app()
+            for finding in findings:
+                self._rules.tally.add(finding, app)
+        elif not recording.odd and not self._is_slow(recording):
+            self._sound[shape] = None
+            while len(self._sound) > SHAPES:
+                self._sound.popitem(last=False)
+
+    def examine_app(self, app: Flask) -> None:
+        """Name the mistakes in the set-up of *app*, once."""
+        for finding in self._rules.for_app(app):
+            self._rules.tally.add(finding, app)

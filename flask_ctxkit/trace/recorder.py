@@ -1,0 +1,280 @@
+"""The recorder of one app: it begins, feeds and finishes recordings."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import secrets
+import threading
+import traceback
+import typing as t
+from contextlib import suppress
+
+from werkzeug.wsgi import ClosingIterator
+
+from .. import internals
+from ..definition import short_path
+from ..units import current_unit
+from .model import Error
+from .recording import Recording, now
+from .site import FLASK_FUNCTIONS, MAKE_RESPONSE, SAVE_SESSION, START_RESPONSE, Site, Sites
+from .watcher import Capture, SessionWatch
+
+if t.TYPE_CHECKING:
+    from types import CodeType, TracebackType
+
+    from flask import Flask
+
+    from .model import Captured, Kind, Outcome
+
+KEY: t.Final = "_ctxkit"
+"""The attribute of a context that holds its recording."""
+FRAMES: t.Final = 30
+"""The most frames that are kept of an exception's traceback, the innermost ones."""
+MESSAGE: t.Final = 500
+"""The most characters that are kept of an exception's message."""
+_SPREAD: t.Final = 0x9E3779B1
+"""Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
+
+Sink = t.Callable[[Recording], object]
+
+
+class Redacts(t.Protocol):
+    """What the recorder needs of the redactor."""
+
+    def capture(self, name: str, value: object) -> Captured: ...
+    def environ(self, environ: t.Any) -> t.Mapping[str, Captured]: ...
+    def headers(self, pairs: t.Any) -> t.Sequence[tuple[str, Captured]]: ...
+    def text(self, text: str) -> str: ...
+
+
+class Tracks(t.Protocol):
+    """What the recorder needs of the registry of live contexts."""
+
+    def entered(self, ctx: t.Any, recording: Recording) -> None: ...
+    def left(self, recording: Recording) -> None: ...
+    def popped_wrongly(self, ctx: t.Any, recording: Recording, error: BaseException) -> None: ...
+
+
+class Recorder:
+    """Feeds recordings, and hands each to its sinks when it is finished.
+
+    Nothing that fails in here reaches the app: it is counted, by step and type.
+
+    :param rate: the share of requests that is recorded, from 0 to 1.
+    :param limit: the most events of one recording.
+    """
+
+    def __init__(
+        self,
+        redactor: Redacts,
+        registry: Tracks,
+        sinks: t.Sequence[Sink] = (),
+        *,
+        rate: float = 1.0,
+        limit: int = 4000,
+        app_name: str = "",
+    ) -> None:
+        self.redactor = redactor
+        self.capture: Capture = redactor.capture
+        self.registry = registry
+        self.sinks = list(sinks)
+        self.rate = rate
+        self.app_name = app_name
+        self.limit = limit // 2
+        self.sites = Sites()
+        self.dropped = 0
+        self._failures: dict[tuple[str, str], list[t.Any]] = {}
+        self._lock = threading.Lock()
+        self._started()
+
+    def _started(self) -> None:
+        self.pid = os.getpid()
+        self._first = secrets.randbits(32)
+        self._serials = itertools.count()
+        self._random = random.Random(self._first)  # noqa: S311  # sampling, not secrecy
+        self.finished = 0
+        self.own_ns = 0
+
+    # ------------------------------------------------------------------ begin
+
+    def begin(self, ctx: t.Any, kind: Kind, started: int) -> Recording | None:
+        """A recording for *ctx*, which is about to be pushed; None where it is not sampled."""
+        if self.rate < 1 and self._random.random() >= self.rate:
+            return None
+        if os.getpid() != self.pid:  # forked: an id of the parent's must not come again
+            self._started()
+        serial = (self._first + next(self._serials) * _SPREAD) & 0xFFFFFFFF
+        recording = Recording(self, serial, kind, current_unit(), started)
+        request = internals.request_of(ctx)
+        if request is not None:
+            recording.has_request = True
+            recording.request = request
+            recording.method = request.method
+            recording.path = request.path
+        outer = self.current()
+        if outer is not None:
+            recording.parent = outer.id
+        self.registry.entered(ctx, recording)
+        return recording
+
+    def bind(self, recording: Recording, app_context: t.Any) -> None:
+        """Tell *recording* its application context, whose ``g`` it watches."""
+        recording.app_context = app_context
+        recording.g = live = getattr(app_context.g, "__dict__", None)
+        if live and not recording.steps:
+            recording.g_seen.seed(live)
+
+    def opened(self, recording: Recording, ctx: t.Any) -> None:
+        """Watch the session of *ctx*, which was just opened."""
+        session = internals.raw_session(ctx)
+        if session is not None and recording.session is None:
+            recording.session = SessionWatch(session, self.capture)
+
+    def current(self) -> Recording | None:
+        """The recording of the context on top, or None."""
+        ctx = internals.current_app_context(None)
+        if ctx is None:
+            return None
+        recording: Recording | None = ctx.__dict__.get(KEY)
+        if internals.ONE_CONTEXT or (recording is not None and recording.has_request):
+            return recording
+        # A request may have found this application context pushed, and share it.
+        request_context = internals.current_request_context()
+        if request_context is not None:
+            inner: Recording | None = request_context.__dict__.get(KEY)
+            if inner is not None and inner.app_context is ctx:
+                return inner
+        return recording
+
+    # ------------------------------------------------------------------- feed
+
+    def raised(
+        self, recording: Recording, site: Site, start: int, error: BaseException, note: str = ""
+    ) -> None:
+        """Note that *site* raised *error*."""
+        try:
+            end = now()
+            recording.odd = True
+            recording.errors = (*recording.errors, id(error))
+            changes = recording.look(site)
+            if recording.pending:
+                changes = recording.with_pending(site, changes)
+            told = self.describe(error)
+            recording.note((site, start, end, "raised", changes, told, note or None, ()))
+        except BaseException as own:
+            self.failed("raised", own)
+
+    def escaped(self, recording: Recording, error: BaseException) -> None:
+        """Note that nobody handled *error*, and which step it is from if none was seen."""
+        recording.odd = True
+        recording.error = told = self.describe(error)
+        if id(error) not in recording.errors:
+            site = _flask_step(error.__traceback__)
+            recording.note((site, recording.mark, now(), "raised", None, told, None, ()))
+
+    def started_response(
+        self, recording: Recording, status: str, headers: list[tuple[str, str]]
+    ) -> None:
+        """The last look: the response goes to the server, and nothing can change it now."""
+        end = now()
+        watch = recording.response
+        if watch is not None and recording.sent is None:
+            changes = recording.look_response(watch.response, SAVE_SESSION)
+            recording.note((SAVE_SESSION, recording.mark, end, "ok", changes, None, None, ()))
+            recording.streamed = _is_streamed(watch.response)
+            delta = watch.headers.look_headers([*headers])
+            final = None if delta is None else (None, None, delta, None)
+            recording.note((START_RESPONSE, end, end, "ok", final, None, None, ()))
+        recording.sent = len(recording.steps)
+        recording.status = int(status[:3])
+        recording.sent_headers = self.redactor.headers(headers)
+
+    # ----------------------------------------------------------------- finish
+
+    def finish(self, recording: Recording) -> None:
+        """Hand *recording* to the sinks; a failing sink is counted and stops no other."""
+        begun = now()
+        recording.ended = begun
+        recording.current = None
+        if recording.state == "running":
+            recording.state = "finished"
+        try:
+            if recording.request is not None:
+                recording.environ = self.redactor.environ(recording.request.environ)
+                recording.query = recording.environ.get("QUERY_STRING")
+            recording.release()
+        except BaseException as own:
+            self.failed("release", own)
+        for sink in self.sinks:
+            try:
+                sink(recording)
+            except BaseException as own:
+                self.failed(f"sink {getattr(sink, '__qualname__', sink.__class__.__name__)}", own)
+        self.finished += 1
+        self.own_ns += recording.own_ns + now() - begun
+
+    # --------------------------------------------------------------- failures
+
+    def failed(self, step: str, error: BaseException) -> None:
+        """Count a failure of the kit's own.
+
+        :raises KeyboardInterrupt, SystemExit: as they came. They are sent to the process,
+            and only happened to arrive in here.
+        """
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        with self._lock:
+            row = self._failures.setdefault((step, type(error).__name__), [0, ""])
+            row[0] += 1
+            with suppress(Exception):
+                row[1] = self.redactor.text(_message(error))
+
+    def cost(self) -> dict[str, t.Any]:
+        """What recording costs: microseconds per trace, drops, and own failures."""
+        failures = [
+            {"step": step, "type": name, "message": message, "count": count}
+            for (step, name), (count, message) in list(self._failures.items())
+        ]
+        mean = self.own_ns / self.finished / 1000 if self.finished else None
+        return {"us_per_request": mean, "dropped": self.dropped, "failures": failures}
+
+    def describe(self, error: BaseException) -> Error:
+        """*error* as a record, with the innermost frames of its traceback."""
+        frames = [
+            f"{short_path(frame.filename)}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]
+            if "flask_ctxkit" not in frame.filename
+        ]
+        outside = [f for f in frames if not f.startswith(("flask/", "werkzeug/"))]
+        innermost = (outside or frames or [""])[-1].partition(" ")[0]
+        message = self.redactor.text(_message(error))
+        return Error(type(error).__qualname__, message, innermost or None, tuple(frames))
+
+
+def _message(error: BaseException) -> str:
+    # str(error) may run the user's __str__, so only the arguments are read.
+    if type(error).__module__.startswith("werkzeug"):
+        return str(getattr(error, "description", ""))[:MESSAGE]
+    shown = [
+        argument[:MESSAGE] if type(argument) is str else f"<{type(argument).__name__}>"
+        for argument in BaseException.__getattribute__(error, "args")[:5]
+    ]
+    return ", ".join(shown)[:MESSAGE]
+
+
+def _is_streamed(response: t.Any) -> bool:
+    # Flask makes a response of an HTTPException by calling it: a body that is an iterator
+    # although it is whole.
+    whole = type(response.response) is ClosingIterator and response.content_length is not None
+    return bool(response.is_streamed) and not whole
+
+
+def _flask_step(frames: TracebackType | None) -> Site:
+    """The step of Flask's own that an exception passed through."""
+    found = MAKE_RESPONSE
+    while frames is not None:
+        found = FLASK_FUNCTIONS.get(frames.tb_frame.f_code.co_name, found)
+        frames = frames.tb_next
+    return found
