@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import typing as t
 from importlib.metadata import version
+from operator import attrgetter
 
 import flask
 from flask import ctx as flask_ctx
@@ -20,6 +21,7 @@ if t.TYPE_CHECKING:
 
     from flask import Flask, Request
     from flask.sessions import SessionMixin
+    from werkzeug.local import LocalProxy
 
     Context = t.Any
     """An application context, or a request context of the old line."""
@@ -181,3 +183,18 @@ def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any])
     if ctx.url_adapter is not None:
         ctx.match_request()
     return function()
+
+
+def proxy_parts(proxy: LocalProxy[t.Any]) -> tuple[t.Any, str | None]:
+    """What *proxy* was made for, and the attribute of it that it stands for, or None.
+
+    Nothing is looked up or called, so ``session`` is not marked as accessed.
+    """
+    # Slots of the proxy itself: every other access is handed on to the object behind it.
+    made_for = object.__getattribute__(proxy, "_LocalProxy__wrapped")
+    resolve = object.__getattribute__(proxy, "_get_current_object")
+    cells = dict(zip(resolve.__code__.co_freevars, resolve.__closure__ or (), strict=True))
+    getter = cells["get_name"].cell_contents if "get_name" in cells else None
+    # Only an attrgetter knows the name; pickling is its one way to tell.
+    name = getter.__reduce__()[1][0] if type(getter) is attrgetter else None
+    return made_for, name
