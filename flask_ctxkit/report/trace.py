@@ -141,7 +141,8 @@ def _concurrent(found: Trace, others: list[Trace]) -> list[str]:
     start, end = _span(found)
     ids = []
     for other in others:
-        if other.id != found.id and other.unit.worker == found.unit.worker:
+        # One unit runs one after the other; times are rounded, so neighbours seem to overlap.
+        if other.unit.worker == found.unit.worker and other.unit != found.unit:
             other_start, other_end = _span(other)
             if other_start < end and start < other_end:
                 ids.append(other.id)
