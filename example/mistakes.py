@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, abort, current_app, redirect, render_template, url_for
 
-from flask_ctxkit import finding_raised
+from flask_ctxkit import current_ctxkit, report
 
 from . import planted
 from .background import start
@@ -104,6 +104,7 @@ MISTAKES = {
             ("g-elsewhere",),
             "A thread expects the request's g",
             "It pushes a context of its own, whose g is empty.",
+            visits=2,
         ),
         Mistake(
             planted.header_overwritten,
@@ -143,7 +144,7 @@ MISTAKES = {
         ),
         Mistake(
             planted.weak_secret,
-            ("setup-secret-weak",),
+            ("secret-weak",),
             "The secret is one that everybody knows",
             "Whoever guesses it can write any session they like.",
         ),
@@ -153,13 +154,6 @@ MISTAKES = {
 
 def init_app(app: Flask, names: t.Collection[str]) -> None:
     app.register_blueprint(mistakes)
-    said = app.extensions["said"] = {}
-
-    def note(sender: Flask, finding: t.Any) -> None:
-        said[finding.code] = finding.message
-
-    app.extensions["note"] = note  # signals hold their receivers weakly
-    finding_raised.connect(note, app)
     for name in names:
         blueprint = Blueprint(name, __name__, url_prefix=MISTAKES[name].path)
         MISTAKES[name].plant(app, blueprint)
@@ -172,12 +166,18 @@ def switchboard() -> Switchboard:
 
 @mistakes.get("/break")
 def switches() -> str:
-    said = current_app.extensions["said"]
+    said: dict[str, list[str]] = {}
+    for finding in report.findings(current_ctxkit)["findings"]:
+        said.setdefault(finding["code"], []).append(finding["message"])
     return render_template(
         "switches.html",
         mistakes=MISTAKES.values(),
         planted=switchboard().planted,
-        said={m.name: [said[c] for c in m.codes if c in said] for m in MISTAKES.values()},
+        said={
+            mistake.name: [text for code in mistake.codes for text in said.get(code, ())]
+            for mistake in MISTAKES.values()
+            if mistake.name in switchboard().planted
+        },
     )
 
 

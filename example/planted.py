@@ -92,8 +92,10 @@ def never_popped(app: Flask, broken: Blueprint) -> None:
 
     @broken.get("")
     def stocktaking() -> str:
-        threading.Thread(target=count_tins, name="stocktaker").start()
-        return "they are at it"
+        stocktaker = threading.Thread(target=count_tins)
+        stocktaker.start()
+        stocktaker.join()
+        return "all counted"
 
 
 def abandoned_stream(app: Flask, broken: Blueprint) -> None:

@@ -20,7 +20,7 @@ class Switchboard:
 
     def __init__(self, app: Flask, build: Build) -> None:
         self.planted: frozenset[str] = frozenset()
-        self._first = app
+        self.current = self._first = app
         self._build = build
         self._answer = app.wsgi_app
         app.extensions["switchboard"] = self
@@ -37,4 +37,5 @@ class Switchboard:
         app.debug = self._first.debug
         app.extensions["switchboard"] = self
         self.planted = frozenset(names)
+        self.current = app
         self._answer = app.wsgi_app

@@ -18,6 +18,7 @@ from flask import (
     stream_with_context,
     url_for,
 )
+from flask.cli import ScriptInfo
 
 from flask_ctxkit import current_ctxkit
 
@@ -103,8 +104,14 @@ def visit(app: Flask, path: str) -> None:
 @tour.post("/tour/restock")
 def run_command() -> AnyResponse:
     """The same command as in a terminal, in a thread: no request is anywhere near."""
-    start("restock", lambda app: app.test_cli_runner().invoke(restock)).join()
+    start("restock", invoke_restock).join()
     return see("/requests?kind=cli")
+
+
+def invoke_restock(app: Flask) -> None:
+    # Else it would decide anew whether the app is in debug, as a terminal does.
+    script = ScriptInfo(create_app=lambda: app, set_debug_flag=False)
+    app.test_cli_runner().invoke(restock, obj=script)
 
 
 def see(path: str) -> AnyResponse:

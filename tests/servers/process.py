@@ -103,7 +103,8 @@ def serve(server: Server, folder: Path, **config: object) -> t.Iterator[Running]
     command = server.command(port)
     assert command is not None
     output = folder / f"{server.name.replace(' ', '-')}.log"
-    settings = {"CTXKIT_PAGES": True, "CTXKIT_TRACE": True, "CTXKIT_TOKEN": TOKEN, **config}
+    settings = {"CTXKIT_PAGES": True, "CTXKIT_TRACE": True, "CTXKIT_TOKEN": TOKEN}
+    settings |= {"CTXKIT_VALUES": True, **config}
     environment = {f"SERVED_{key}": json.dumps(value) for key, value in settings.items()}
     with output.open("w") as log:
         process = subprocess.Popen(
