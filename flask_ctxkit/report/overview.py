@@ -38,8 +38,21 @@ def index(sources: Sources) -> Row:
         "buckets": buckets(kept),
         "requests": [summary(trace, now) for trace in shown[:LAST]],
         "totals": totals(kept) | {"folded": dict(Counter(kind for kind in folds if kind))},
-        "cost": dict(sources.recorder.cost()),
+        "cost": cost(sources),
     }
+
+
+def cost(sources: Sources) -> Row:
+    """What the kit itself costs, and every failure of its own."""
+    told = dict(sources.recorder.cost())
+    told["failures"] = [
+        *told["failures"],
+        *(
+            {"step": f.step, "type": f.type, "message": f.message, "count": f.count}
+            for f in sources.rules.failures
+        ),
+    ]
+    return told
 
 
 def app_info(sources: Sources) -> Row:

@@ -9,6 +9,7 @@ if t.TYPE_CHECKING:
 
     from ..config import Config
     from ..contexts.registry import Registry
+    from ..findings.catalogue import Rules
     from ..trace.model import Captured, Trace
 
 
@@ -49,7 +50,7 @@ class Sources(t.Protocol):
     @property
     def recorder(self) -> Costs: ...
     @property
-    def rules(self) -> t.Any: ...
+    def rules(self) -> Rules: ...
     @property
     def started_at(self) -> float: ...
     @property

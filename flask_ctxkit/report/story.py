@@ -76,10 +76,15 @@ def _failed(trace: Trace) -> str:
 
 def named(event: Event) -> str:
     """*event* by its phase, name and place, as sentences name it."""
-    what = event.phase if event.name == event.phase else f"{event.phase} {event.name}"
-    if event.phase in HOOKS:
-        what = event.name
+    what = name = short(event.name)
+    if event.phase not in HOOKS:
+        what = event.phase if event.name == event.phase else f"{event.phase} {name}"
     return f"{what} ({event.where})" if event.where else what
+
+
+def short(name: str) -> str:
+    """A qualified name without the function that it was defined in."""
+    return name.rpartition("<locals>.")[2]
 
 
 def _hooks(trace: Trace) -> str:
@@ -132,7 +137,9 @@ def _dropped(trace: Trace) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """A duration as it is read: "0.03 ms", "41.8 ms", "640 ms", "2.31 s", "3 min 12 s"."""
+    """A duration as it is read: "3 µs", "1.20 ms", "41.8 ms", "640 ms", "2.31 s"."""
+    if value < 0.1:  # noqa: PLR2004
+        return f"{value * 1000:.0f} µs"
     if value < 10:  # noqa: PLR2004
         return f"{value:.2f} ms"
     if value < 100:  # noqa: PLR2004

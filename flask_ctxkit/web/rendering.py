@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from datetime import datetime, timezone
+from datetime import timezone
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -11,12 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..report.families import FAMILIES
-from ..report.story import milliseconds
+from ..report.story import milliseconds, short
 from ..report.summary import moment
 from .waterfall import SYMBOLS
 
-STRIP: t.Final = 1000
+STRIP: t.Final = 1000.0
 """The units of a strip's whole width."""
+THINNEST: t.Final = 12.0
+"""What a family gets at least, so that an error that took no time is seen."""
 SEVERITY: t.Final[t.Mapping[str, tuple[str, str]]] = {
     "error": ("✗", "error"),
     "warning": ("!", "warning"),
@@ -30,13 +32,12 @@ def environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
-        trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
     )
     made.filters.update(
         ms=duration, us=microseconds, ago=ago, clock=clock, query=query_string,
-        brief=brief, strip=strip, kind_of=kind_of, status_class=status_class, count=counted,
+        brief=brief, short=short, strip=strip, kind_of=kind_of, count=counted,
     )  # fmt: skip
     made.globals.update(symbols=SYMBOLS, families=FAMILIES, severities=SEVERITY)
     return made
@@ -69,13 +70,8 @@ def clock(iso: str) -> str:
     return moment(iso).astimezone(timezone.utc).strftime("%H:%M:%S.%f")[:-3]
 
 
-def age_of(iso: str, now: datetime) -> float:
-    """Seconds from an ISO time to *now*."""
-    return max(0.0, (now - moment(iso)).total_seconds())
-
-
 def counted(number: int, noun: str) -> str:
-    """ "1 request", "1,204 requests"."""
+    """A number with its noun, which gets an s for every number but 1."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
@@ -83,11 +79,6 @@ def query_string(parameters: t.Mapping[str, t.Any]) -> str:
     """Parameters as a query string with its question mark; empty ones are left out."""
     shown = {name: value for name, value in parameters.items() if value not in {None, ""}}
     return f"?{urlencode(shown)}" if shown else ""
-
-
-def status_class(status: int | None) -> str:
-    """The CSS class of an HTTP status."""
-    return "s0" if status is None else f"s{status // 100}"
 
 
 def kind_of(captured: t.Any) -> str:
@@ -117,7 +108,7 @@ def _brief(captured: t.Any) -> str:
     if isinstance(captured, list):
         return f"list, {counted(len(captured), 'item')}"
     if kind == "hidden":
-        return f"••• {_sized(captured)}"
+        return _sized(captured)
     if "$text" in captured:
         return repr(captured["$text"]) + "…"
     if "$name" in captured:
@@ -146,8 +137,9 @@ def strip(rows: t.Sequence[t.Sequence[t.Any]]) -> Markup:
         ).format(told)
     ]
     x = 0.0
+    scale = STRIP - THINNEST * len(rows)
     for name, time in rows:
-        width = time / whole * STRIP
+        width = THINNEST + time / whole * scale
         parts.append(
             Markup('<rect class="f-{}" x="{:.1f}" width="{:.1f}" height="8"/>').format(
                 name, x, width

@@ -31,7 +31,7 @@ class VeiledSources:
         self.store: Traces = _VeiledStore(sources.store)
         self.registry: Registry = sources.registry
         self.recorder: Costs = sources.recorder
-        self.rules: t.Any = sources.rules
+        self.rules = sources.rules
         self.started_at = sources.started_at
         self.tracing = sources.tracing
         self.pages = sources.pages

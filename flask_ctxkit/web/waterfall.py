@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 from dataclasses import dataclass
 
 from ..report.families import Family, family
-from ..report.story import HOOKS, milliseconds
+from ..report.story import HOOKS
 
 if t.TYPE_CHECKING:
     from ..trace.model import Change, Event, Trace
@@ -23,6 +24,8 @@ RUN: t.Final = 3
 CHIPS: t.Final = 5
 """The most changes that stand on a row; the others are counted."""
 TICKS: t.Final = 4
+STEPS: t.Final = (1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 7.5, 8, 10)
+"""Between two ticks, times a power of ten."""
 
 SYMBOLS: t.Final[t.Mapping[Family, str]] = {
     "plumbing": "○",
@@ -42,11 +45,12 @@ TITLES: t.Final[t.Mapping[str, str]] = {
     "open_session": "the cookie becomes the session",
     "match": "the URL becomes an endpoint",
     "make_response": "the return value becomes a Response",
+    "start_response": "status and headers go to the server",
     "save_session": "the session becomes a cookie",
     "pop": "the contexts leave the stacks",
     "stream": "the body is sent",
 }
-"""What a step of Flask's own does, beside its name."""
+"""What a step of Flask's own does, by its name or phase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +120,32 @@ def waterfall(
     events = trace.events
     first = min(max(1, first), max(1, len(events)))
     drawn = events[first - 1 : first - 1 + window]
-    whole = max((event.start_us + event.duration_us for event in events), default=0.0) or 1.0
+    end = max((event.start_us + event.duration_us for event in events), default=0.0)
+    whole = _round_up(end / TICKS) * TICKS
     handed = _handed_over(trace)
     bars = [_bar(event, whole, opened, handed) for event in drawn]
     families = dict.fromkeys(bar.family for bar in bars)
     return Waterfall(
         groups=tuple(_grouped(bars)),
-        ticks=tuple(milliseconds(whole / 1000 * tick / TICKS) for tick in range(TICKS + 1)),
+        ticks=tuple(_tick(whole * tick / TICKS) for tick in range(TICKS + 1)),
         families=tuple((name, SYMBOLS[name]) for name in families),
         first=first,
         last=first - 1 + len(drawn),
         total=len(events),
     )
+
+
+def _round_up(microseconds: float) -> float:
+    """The next number that is easily read on an axis."""
+    size = 10.0 ** math.floor(math.log10(max(microseconds, 1.0)))
+    return next((step * size for step in STEPS if step * size >= microseconds), 10 * size)
+
+
+def _tick(microseconds: float) -> str:
+    for size, unit in ((1e6, "s"), (1e3, "ms")):
+        if microseconds >= size:
+            return f"{microseconds / size:g} {unit}"
+    return f"{microseconds:g} µs" if microseconds else "0"
 
 
 def opened_by_default(trace: Trace) -> set[int]:
@@ -165,7 +183,7 @@ def _bar(event: Event, whole: float, opened: t.Collection[int], handed: int | No
         event=event,
         family=name,
         symbol=SYMBOLS[name],
-        title="" if event.phase in HOOKS else TITLES.get(event.phase, ""),
+        title=TITLES.get(event.name) or TITLES.get(event.phase, ""),
         x=round(min(event.start_us / whole * WIDTH, WIDTH - width), 1),
         width=round(width, 1),
         chips=tuple(chips[:CHIPS]),
