@@ -246,8 +246,9 @@ class CtxKit:
                 recording = recorder.current()
                 if recording is not None:
                     try:
-                        recording.first_response(response, now())
-                        recording.mark = now()
+                        if recording.response is not response:
+                            recording.first_response(response, now())
+                        recording.saving = now()
                     except BaseException as own:
                         recorder.failed("after_request", own)
             return response

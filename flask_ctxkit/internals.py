@@ -34,6 +34,8 @@ _request_var: t.Final[contextvars.ContextVar[t.Any] | None] = getattr(
 ONE_CONTEXT: t.Final = _request_var is None
 """True since 3.2: a context with a request stands in both stacks."""
 
+GLOBALS_CLASS: t.Final = flask_ctx._AppCtxGlobals  # noqa: SLF001
+"""The class of a stock ``g``, whose every write goes through its ``__dict__``."""
 CONTEXT_CLASSES: t.Final[tuple[type, ...]] = (
     (AppContext,) if ONE_CONTEXT else (AppContext, flask_ctx.RequestContext)
 )

@@ -111,7 +111,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             _bind(recorder, self, recording)
             recording.current = MATCH
             base_match(self)
-            recording.match_end = recording.mark = end = now()
+            recording.match_end = end = now()
             _matched(recorder, recording, start, end)
             return None
 
@@ -220,7 +220,6 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
             recording.push_app = pushed
         elif not recording.has_request:
             recording.push_app = (recording.push_app[0], now())
-        recording.mark = recording.push_app[1]
         if appcontext_pushed.receivers:
             heard(recording, appcontext_pushed, ctx.app)
     except BaseException as own:
@@ -255,7 +254,7 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped):
             if signal.receivers:
                 heard(recording, signal, ctx.app)
-        recording.note(POP, recording.mark, now())
+        recording.note(POP, recording.last_end())
         recorder.registry.left(recording)
         if not recording.streaming and recording.ended is None:
             recorder.finish(recording)
@@ -271,7 +270,7 @@ def _pop_raised(recorder: Recorder, ctx: t.Any, error: BaseException) -> None:
         recording.odd = True
         if isinstance(error, WRONG_POP) and _raised_in_pop(error):
             note = "popped in the wrong order or place"
-            recorder.raised(recording, POP, recording.mark, error, note)
+            recorder.raised(recording, POP, recording.last_end(), error, note)
             recorder.registry.popped_wrongly(ctx, recording, error)
             return
         if recording.error is None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import time
 import typing as t
 from collections import deque
-from itertools import chain
 from operator import is_
 
 from .. import internals
 from .site import MAKE_RESPONSE, Site
-from .watcher import Delta, Headers, Live, Watcher, merged
+from .watcher import Delta, Headers, Watched, Watcher, merged
 
 if t.TYPE_CHECKING:
     from types import CodeType
@@ -23,6 +22,8 @@ if t.TYPE_CHECKING:
     from ..units import Unit
     from .model import Captured, Error, Kind, Outcome, State
 
+SPREAD: t.Final = 0x9E3779B1
+"""Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
 now: t.Final = time.perf_counter_ns
 
 Changes = tuple["Delta | None", "Delta | None", "Headers | None", "int | None"]
@@ -77,7 +78,9 @@ class Recording:
     endpoint: str | None = None
     request: t.Any = None
     app_context: t.Any = None
-    g: Live | None = None
+    g: t.Any = None
+    looks = False
+    """Whether every step ends with a look, since no flag tells of a change."""
     session: t.Any = None
     session_seen: Watcher | None = None
     session_first: Site | None = None
@@ -91,6 +94,8 @@ class Recording:
     sent: int | None = None
     """How many steps had been noted when the response went to the server."""
     match_start = match_end = 0
+    saving = 0
+    """When the last after_request hook had ended."""
     ended: int | None = None
     environ: t.Mapping[str, Captured] | None = None
     current: Site | None = None
@@ -111,13 +116,12 @@ class Recording:
         self.changed: list[t.Any] = []
         """The names that steps changed, in order, for :meth:`shape`."""
         self.g_seen = Watcher(recorder.capture)
-        self.mark = made[1]
-        """When the last step ended."""
         self.push_app = made
 
     @property
     def id(self) -> str:
-        return f"{self.serial:08x}"
+        """8 hex digits, which no two recordings of a worker share."""
+        return f"{(self.recorder.first_id + self.serial * SPREAD) & 0xFFFFFFFF:08x}"
 
     @property
     def started(self) -> int:
@@ -125,25 +129,24 @@ class Recording:
 
     # -------------------------------------------------------------------- steps
 
-    def note(self, site: Site, start: int, end: int, remark: Remark | None = None) -> None:
-        """Note a step, with what it changed in ``g`` and the session."""
+    def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
+        """Note that a step ends now, with what it changed in ``g`` and the session."""
+        end = now()
         changes = None
-        g, seen = self.g, self.g_seen.seen
-        if g is not None and (
-            # Watcher.look, inlined: nine of ten steps change nothing.
-            2 * len(g) != len(seen)
-            or (seen and not all(map(is_, chain(g, g.values()), seen)))
-            or (self.session is not None and self.session.accessed)
-            or self.pending
+        g, session = self.g, self.session
+        if (
+            (g is not None and g.written)
+            or (session is not None and session.accessed)
+            or self.looks
         ):
             changes = self.look(site)
         self.add((site, start, end, changes, remark))
 
     def add(self, noted: Noted) -> None:
         """Add a step; of an over-long recording the middle is dropped and counted."""
-        self.mark = noted[2]
-        if len(self.steps) < self.recorder.limit:
-            self.steps.append(noted)
+        steps = self.steps
+        if len(steps) < self.recorder.limit:
+            steps.append(noted)
             return
         if self.tail is None:
             self.tail = deque(maxlen=self.recorder.limit)
@@ -157,10 +160,36 @@ class Recording:
 
     # --------------------------------------------------------------------- looks
 
+    def watch_g(self, g: t.Any, *, given: bool) -> None:
+        """Watch *g* from now on; what it holds by now was *given*, or is the first step's."""
+        live = getattr(g, "__dict__", None)
+        if live is None:
+            return
+        if type(g) is internals.GLOBALS_CLASS:
+            self.g = watched = Watched(live)
+            watched.written = bool(live)
+            object.__setattr__(g, "__dict__", watched)
+        else:
+            self.g, self.looks = live, True
+        if live and given:
+            self.g_seen = Watcher(self.recorder.capture, live)
+
+    def watch_session(self, raw: t.Any) -> None:
+        """Watch the session *raw* from now on. Looking never counts as access."""
+        self.session = raw
+        if raw and issubclass(type(raw), dict):
+            self.session_seen = Watcher(self.recorder.capture, raw)
+
     def look(self, site: Site) -> Changes | None:
         """What *site* changed in ``g`` and the session: all since the last look."""
-        g = None if self.g is None else self.g_seen.look(self.g)
-        session = None if self.session is None else self._look_session(site)
+        live, g = self.g, None
+        if live is not None and (type(live) is not Watched or live.written):
+            g = self.g_seen.look(live)
+            if type(live) is Watched:
+                live.written = False
+        raw, session = self.session, None
+        if raw is not None and raw.accessed:
+            session = self._look_session(site, raw)
         if self.pending:
             g, session = self._with_pending(site, g, session)
         if g is None and session is None:
@@ -168,27 +197,21 @@ class Recording:
         self.changed.append((site, _names(g), _names(session)))
         return (g, session, None, None)
 
-    def _look_session(self, site: Site) -> Delta | None:
-        raw = self.session
+    def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
         if self.session_first is None:
-            if not raw.accessed:
-                return None
             self.session_first = site
         if self.session_seen is None:
-            return None
+            if not issubclass(type(raw), dict):
+                return None
+            self.session_seen = Watcher(self.recorder.capture)
         return self.session_seen.look(raw)
-
-    def watch_session(self, raw: t.Any) -> None:
-        """Watch the session *raw* from now on. Looking never counts as access."""
-        self.session = raw
-        if issubclass(type(raw), dict):
-            self.session_seen = Watcher(self.recorder.capture, raw)
 
     def look_inside(self, outer: Site) -> None:
         """A step begins inside *outer*: what changed up to now is the outer step's."""
         changes = self.look(outer)
         if changes is not None:
             self.pending = (*self.pending, (outer, changes))
+            self.looks = True
 
     def _with_pending(
         self, site: Site, g: Delta | None, session: Delta | None
@@ -202,28 +225,40 @@ class Recording:
 
     def look_response(self, response: t.Any, site: Site) -> Changes | None:
         """What *site* changed, and the status and headers that it left, if it changed them."""
-        changes = self.look(site)
-        pairs = internals.header_pairs(response.headers)
-        status = response.status_code
-        seen = self.pairs
+        g, session = self.g, self.session
+        changes = None
         if (
-            len(pairs) == len(seen)
+            (g is not None and g.written)
+            or (session is not None and session.accessed)
+            or self.looks
+        ):
+            changes = self.look(site)
+        pairs = internals.header_pairs(response.headers)
+        status, seen = response.status_code, self.pairs
+        if (
+            self.response is response
             and status == self.status
-            and self.response is response
+            and len(pairs) == len(seen)
             and all(map(is_, pairs, seen))
         ):
             return changes
         self.response, self.status, self.pairs = response, status, pairs[:]
         self.headers = self.recorder.capture_headers(pairs)
-        self.changed.append((site, tuple([pair[0] for pair in self.headers])))
-        g, session = (None, None) if changes is None else changes[:2]
-        return (g, session, self.headers, status)
+        self.changed.append((site, len(pairs)))
+        if changes is None:
+            return (None, None, self.headers, status)
+        return (changes[0], changes[1], self.headers, status)
 
     def first_response(self, response: t.Any, start: int) -> None:
         """Note that Flask made *response* between the last step and *start*."""
-        if self.response is not response:
-            changes = self.look_response(response, MAKE_RESPONSE)
-            self.add((MAKE_RESPONSE, self.mark, start, changes, None))
+        changes = self.look_response(response, MAKE_RESPONSE)
+        self.add((MAKE_RESPONSE, self.last_end(), start, changes, None))
+
+    def last_end(self) -> int:
+        """When the last step ended."""
+        if self.steps and self.tail is None:
+            return self.steps[-1][2]
+        return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
 
     # ----------------------------------------------------------------------- end
 

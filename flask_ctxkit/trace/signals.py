@@ -59,7 +59,7 @@ class SignalSeam:
             if not rows:
                 del self._open[recording.serial]
             recording.current = outer
-            recording.note(site, start, now())
+            recording.note(site, start)
         except BaseException as own:
             self.recorder.failed("template", own)
 
@@ -93,14 +93,14 @@ def _name(receiver: t.Any) -> str:
 
 def before_hooks(recording: Recording, app: Flask) -> None:
     """Called by the kit's own first before_request: note what ran since the match."""
-    start, end = recording.mark, now()
+    start = recording.last_end()
     if request_started.receivers:
         members = heard(recording, request_started, app)
         if members:
-            recording.note(REQUEST_STARTED, start, end, Remark(members=members))
+            recording.note(REQUEST_STARTED, start, Remark(members=members))
     members = _preprocessors(app, recording.request)
     if members:
-        recording.note(PREPROCESSORS, recording.mark, now(), Remark(members=members))
+        recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
 
 
 def _preprocessors(app: Flask, request: t.Any) -> tuple[str, ...]:
