@@ -7,11 +7,12 @@ import inspect
 import typing as t
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import FunctionType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 import werkzeug.local
 from flask import Flask
 from werkzeug.local import LocalProxy
+from werkzeug.utils import cached_property
 
 from .. import internals
 from .locals import LAYERS_LIMIT, locals_by_name
@@ -118,6 +119,11 @@ def read_attribute(obj: t.Any, name: str) -> tuple[bool | None, t.Any]:
             return True, found.__get__(obj)
         except AttributeError:  # an empty slot
             return False, None
+    if issubclass(type(found), cached_property):
+        # Werkzeug's is a property also when the value is there.
+        stored = inspect.getattr_static(obj, "__dict__", None)
+        values = stored.__get__(obj) if type(stored) is GetSetDescriptorType else {}
+        return (True, values[name]) if name in values else (None, None)
     of_class = inspect.getattr_static(type(obj), name, missing)
     if found is of_class and hasattr(type(found), "__get__") and type(found) is not FunctionType:
         return None, None
