@@ -106,6 +106,16 @@ def short_id(row: fields.Row) -> str:
     return fields.text(row, "id", "?")[:ID]
 
 
+def unit_name(unit: fields.Row) -> str:
+    """The name of a thread, greenlet or task, without the target that Python adds to it."""
+    return fields.text(unit, "name", "?").partition(" (")[0]
+
+
+def function_name(row: fields.Row, key: str = "function") -> str:
+    """A function's name, without the functions that it is defined in."""
+    return fields.text(row, key, "?").rpartition("<locals>.")[2]
+
+
 def place(where: str) -> str:
     """A "file:line" with the last two folders at most."""
     folders = where.replace("\\", "/").split("/")

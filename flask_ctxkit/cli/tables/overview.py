@@ -90,14 +90,14 @@ def _now(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:
         yield heading(f"NOW {len(rows)}")
         yield live_table(rows)
     else:
-        yield heading("NOW ", Span("nothing is running", ""))
+        yield heading("NOW  ", Span("nothing is running", ""))
 
 
 def _last(report: fields.Row) -> t.Iterator[Block]:
     rows = fields.rows(report, "requests")
     totals = fields.mapping(report, "totals")
     if not rows:
-        yield heading("NO REQUEST YET ", Span("open the app, then ask again", ""))
+        yield heading("NO REQUEST YET  ", Span("Open the app, then ask again.", ""))
     else:
         total = sum(fields.count(totals, key) for key in _CLASSES)
         yield heading(f"LAST {total or len(rows)}", aside=_totals(totals))

@@ -71,7 +71,7 @@ def notes_cell(row: fields.Row) -> Cell:
     if fields.text(row, "state") == "left":
         pieces.append(Span("! left current", "warning"))
     note = fields.text(row, "note")
-    if note:
+    if note and note != exception:
         pieces.append(Span(note, "dim"))
     spaced: list[Span] = []
     for piece in pieces:

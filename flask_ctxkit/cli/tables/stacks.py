@@ -6,7 +6,7 @@ import typing as t
 
 from .. import fields
 from ..document import Cell, Column, Gap, Span, Table, cell, heading, line
-from ..text import seconds
+from ..text import span
 from ..values import value_text
 from . import marks
 
@@ -40,9 +40,9 @@ def _units(units: fields.Row, current: str) -> t.Iterator[Block]:
     if not filled:
         yield line(Span("nothing is pushed in any unit", "dim"), indent=1)
     for key, unit in filled:
-        name = f"{fields.text(unit, 'kind', '?')} {fields.text(unit, 'name', '?')}"
+        name = f"{fields.text(unit, 'kind', '?')} {marks.unit_name(unit)}"
         ident = f", ident {fields.text(unit, 'ident', '?')}"
-        here = Span("   answered this question", "dim") if key == current else ""
+        here = Span("   answered this", "dim") if key == current else ""
         yield line(Span(key, "strong"), f"  {name}", Span(ident, "dim"), here, indent=1, hang=3)
         stack = fields.rows(unit, "stack")
         yield Table(_COLUMNS, tuple(_row(i, ctx) for i, ctx in enumerate(stack)))
@@ -59,7 +59,7 @@ def _row(index: int, ctx: fields.Row) -> tuple[Cell, ...]:
     return (
         cell(str(index)),
         cell(request or name, Span(f"  {name}", "dim") if request else "", top, again, zombie),
-        cell(seconds(fields.number(ctx, "age_s"))),
+        cell(span(fields.number(ctx, "age_s"))),
         cell(names_text(fields.mapping(ctx, "g"))),
         cell(_session_text(ctx)),
         cell(Span(fields.text(ctx, "pushed", "?"), "dim")),
