@@ -111,6 +111,8 @@ class Registry:
         """Contexts are held weakly: that one is watched must not keep it alive."""
         self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
         self._sweep_at = SWEEP
+        self.on_leak: t.Callable[[Leak], object] | None = None
+        """Called with each leak when it is noticed."""
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
 
     # ------------------------------------------------- told by whoever watches contexts
@@ -286,6 +288,8 @@ class Registry:
             wall=wall,
         )
         self._leaks.append((leak, None if ctx is None else weakref.ref(ctx)))
+        if self.on_leak is not None:
+            self.on_leak(leak)
 
 
 _SENTENCES: t.Final[dict[LeakKind, str]] = {

@@ -84,6 +84,8 @@ class Recorder:
         self.app_name = app_name
         self.limit = limit // 2
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
+        self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
+        """Called with an exception that nobody handled, while it is on its way."""
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
@@ -170,6 +172,8 @@ class Recorder:
         """Note that nobody handled *error*, and which step it is from if none was seen."""
         recording.odd = True
         recording.error = told = self.describe(error)
+        if self.on_escape is not None:
+            self.on_escape(recording, error, told)
         if id(error) not in recording.errors:
             site = _flask_step(error.__traceback__)
             recording.add((site, recording.last_end(), now(), None, Remark("raised", told)))

@@ -262,6 +262,16 @@ class Recording:
 
     # ----------------------------------------------------------------------- end
 
+    def server_timing(self) -> str:
+        """The milliseconds that each phase took so far, as a ``Server-Timing`` header.
+
+        https://www.w3.org/TR/server-timing/
+        """
+        total: dict[str, int] = {}
+        for site, start, end, _, _ in self.all_steps():
+            total[site.phase] = total.get(site.phase, 0) + end - start
+        return ", ".join(f"{phase};dur={spent / 1e6:.3f}" for phase, spent in total.items())
+
     def shape(self) -> t.Any:
         """What the findings can depend on, but for time: equal shapes have equal findings."""
         forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ

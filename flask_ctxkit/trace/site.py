@@ -43,6 +43,10 @@ SAVE_SESSION: t.Final = flask_site("save_session")
 START_RESPONSE: t.Final = flask_site("make_response", "start_response")
 POP: t.Final = flask_site("pop")
 STREAM: t.Final = flask_site("stream")
+HEADERS: t.Final = Site(
+    "after_request", Definition("headers for the viewer", "flask_ctxkit", None, "flask_ctxkit")
+)
+"""The kit's own headers, told like anyone's."""
 
 FLASK_FUNCTIONS: t.Final[dict[str, Site]] = {
     "request_context": MAKE_REQUEST,
