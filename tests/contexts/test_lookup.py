@@ -195,7 +195,7 @@ def test_in_a_request_the_values_are_there(shop: Flask) -> None:
     with shop.test_request_context("/?x=1"):
         flask.session["cart"] = [1, 2]
         flask.session.permanent = True
-        shop.preprocess_request()
+        sys.modules[f"{shop.import_name}.auth"].load_user()
         found = {**places(shop, "user"), **places(shop, "cart")}
     assert found["g.user"]["value"] == "nobody"
     assert found["g.user"]["now"] is True
