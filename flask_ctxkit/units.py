@@ -81,8 +81,11 @@ def thread_ident(unit: Unit) -> int | None:
 
 
 def units_alive() -> list[Unit]:
-    """The units of this process that were met and are not gone yet, in no order."""
-    return [entry.unit for entry in _roll.here().entries()]
+    """The units of this process that were met and have not ended, in no order.
+
+    A finished task or a dead greenlet is none, also while somebody still refers to it.
+    """
+    return [entry.unit for entry in _roll.here().entries() if not entry.ended()]
 
 
 def unit_of(owner: t.Any) -> Unit:
@@ -117,11 +120,20 @@ def _task_of(loop: t.Any) -> t.Any:
 
 class _Entry:
     # A unit as its owner (the thread's local, the greenlet, the task) holds it alone.
-    __slots__ = ("__weakref__", "thread", "unit")
+    __slots__ = ("__weakref__", "owner", "thread", "unit")
 
-    def __init__(self, unit: Unit, thread: int | None) -> None:
+    def __init__(self, unit: Unit, thread: int | None, owner: t.Any) -> None:
         self.unit = unit
         self.thread = thread
+        self.owner = None if owner is None else ref(owner)
+
+    def ended(self) -> bool:
+        if self.owner is None:
+            return False  # a thread takes its entry with it
+        owner = self.owner()
+        if owner is None:
+            return True
+        return bool(owner.done() if self.unit.kind == "task" else owner.dead)
 
 
 class _Mine(threading.local):
@@ -181,7 +193,7 @@ class _Process:
         if entry is None:
             name = _greenlet_name(greenlet)
             thread = _native_ident() if met_here else None
-            entry = self._meet("greenlet", name, id(greenlet), thread)
+            entry = self._meet("greenlet", name, id(greenlet), thread, greenlet)
             entry = self._greenlets.setdefault(greenlet, entry)
         return entry.unit
 
@@ -189,7 +201,7 @@ class _Process:
         entry = self._tasks.get(task)
         if entry is None:
             thread = _native_ident() if met_here else None
-            entry = self._meet("task", task.get_name(), id(task), thread)
+            entry = self._meet("task", task.get_name(), id(task), thread, task)
             entry = self._tasks.setdefault(task, entry)
         return entry.unit
 
@@ -198,11 +210,13 @@ class _Process:
         found = [reference() for reference in self.alive.valuerefs()]
         return [entry for entry in found if entry is not None and kind in (None, entry.unit.kind)]
 
-    def _meet(self, kind: UnitKind, name: t.Any, ident: int, thread: int | None) -> _Entry:
+    def _meet(
+        self, kind: UnitKind, name: t.Any, ident: int, thread: int | None, owner: t.Any = None
+    ) -> _Entry:
         serial = next(self._serials[kind])
         # A name of the user's own class is not touched, it may do anything.
         text = name[:NAME_LIMIT] if type(name) is str and name else f"{kind}-{serial}"
-        entry = _Entry(Unit(kind, text, ident, serial, self.pid), thread)
+        entry = _Entry(Unit(kind, text, ident, serial, self.pid), thread, owner)
         self.alive[kind, serial] = entry
         return entry
 

@@ -197,6 +197,17 @@ def test_a_finished_task_vanishes() -> None:
     assert unit not in units_alive()
 
 
+def test_a_finished_task_that_somebody_keeps_is_not_alive() -> None:
+    async def main() -> tuple[bool, bool]:
+        task = asyncio.create_task(asyncio.sleep(0))
+        unit = unit_of(task)
+        before = unit in units_alive()
+        await task
+        return before, unit in units_alive()
+
+    assert asyncio.run(main()) == (True, False)
+
+
 # Greenlets
 
 
@@ -244,10 +255,13 @@ def test_a_greenlet_whose_name_raises_is_named_by_its_serial() -> None:
     assert asked.name == f"greenlet-{asked.serial}"
 
 
-def test_a_dead_greenlet_vanishes() -> None:
-    unit = greenlet.greenlet(current_unit).switch()
-    gc.collect()
-    assert unit not in units_alive()
+def test_a_dead_greenlet_vanishes_also_while_somebody_keeps_it() -> None:
+    asking = greenlet.greenlet(current_unit)
+    told = unit_of(asking)
+    assert told in units_alive()
+    assert asking.switch() is told
+    assert asking.dead
+    assert told not in units_alive()
 
 
 @pytest.mark.parametrize("module", ["greenlet", "asyncio.events"])

@@ -1,0 +1,1 @@
+"""One file per kind of answer: each builds a document from a report."""

@@ -1,0 +1,130 @@
+"""Contexts in flight: where each is now, and which were left behind."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .. import fields
+from ..document import Cell, Column, Gap, Span, Table, cell, heading, item, line
+from ..text import age, counted, seconds
+from . import marks
+
+if t.TYPE_CHECKING:
+    from ..document import Block
+
+FRAMES: t.Final = 3
+_COLUMNS: t.Final = (
+    Column("AGE", right=True),
+    Column("WORKER", drop=3),
+    Column("RUNNING IN", least=8, drop=2),
+    Column("REQUEST", least=14),
+    Column("PHASE", least=12),
+    Column("WHERE IT IS NOW", least=18, drop=1),
+)
+
+
+def live_document(report: fields.Row, *, frames: bool = False) -> list[Block]:
+    """The answer to ``flask ctx live``; *frames* lists every frame below its context."""
+    rows = fields.rows(report, "contexts")
+    blocks: list[Block] = []
+    if rows:
+        blocks += [live_table(rows), line(_sum(rows), indent=1)]
+    else:
+        blocks.append(line("Nothing is running."))
+    if frames:
+        blocks += _all_frames(rows)
+    leaks = fields.rows(report, "leaks")
+    if leaks:
+        blocks += [Gap(), heading(f"LEFT BEHIND {len(leaks)}"), *map(_leak_item, leaks)]
+    missing = fields.texts(report, "missing")
+    if missing:
+        blocks += [Gap(), *(line(Span(f"? {said}", "dim"), hang=2) for said in missing)]
+    return blocks
+
+
+def live_table(rows: t.Sequence[fields.Row]) -> Table:
+    """The table of live contexts."""
+    return Table(_COLUMNS, tuple(_row(row) for row in rows))
+
+
+def _row(row: fields.Row) -> tuple[Cell, ...]:
+    unit = fields.mapping(row, "unit")
+    return (
+        _age_cell(row),
+        cell(fields.text(unit, "worker", "?")),
+        cell(fields.text(unit, "name", "?")),
+        cell(marks.request_line(row)),
+        _phase_cell(row),
+        cell(_where(row)),
+    )
+
+
+def _age_cell(row: fields.Row) -> Cell:
+    shown = seconds(fields.number(row, "age_s"))
+    if fields.text(row, "state") == "left":
+        return cell(Span("left", "warning"))
+    if shown != "?" and not fields.flag(row, "age_exact"):
+        shown = f"≥ {shown}"
+    return cell(Span(shown, "warning" if fields.flag(row, "stuck") else ""))
+
+
+def _phase_cell(row: fields.Row) -> Cell:
+    if fields.text(row, "state") == "left":
+        return cell(Span("still current", "warning"))
+    phase, hook = fields.text(row, "phase", "?"), fields.text(row, "hook")
+    style = marks.FAMILIES[marks.family(phase)][1]
+    slow = Span(" slow", "warning") if fields.flag(row, "stuck") else ""
+    return cell(Span(phase, style), f" {hook}" if hook else "", slow)
+
+
+def _where(row: fields.Row) -> str:
+    frames = fields.rows(row, "frames")
+    if frames:
+        first, *rest = frames[:FRAMES]
+        named = [f"{_frame_place(first)} {fields.text(first, 'function')}".strip()]
+        return " ← ".join([*named, *map(_frame_place, rest)])
+    where = fields.text(row, "where")
+    pushed = fields.text(row, "pushed")
+    return marks.place(where) if where else f"pushed {marks.place(pushed)}" if pushed else ""
+
+
+def _frame_place(frame: fields.Row) -> str:
+    name = fields.text(frame, "file", "?").replace("\\", "/").rpartition("/")[2]
+    return f"{name}:{fields.text(frame, 'line', '?')}"
+
+
+def _sum(rows: t.Sequence[fields.Row]) -> Span:
+    left = sum(fields.text(row, "state") == "left" for row in rows)
+    waiting = sum(fields.text(row, "state") == "suspended" for row in rows)
+    parts = [f"{len(rows) - left - waiting} running"]
+    parts += [f"{waiting} suspended"] if waiting else []
+    parts += [f"{left} left behind"] if left else []
+    workers = len({fields.text(fields.mapping(row, "unit"), "worker") for row in rows})
+    return Span(f"{' · '.join(parts)} · {counted(workers, 'worker')} seen", "dim")
+
+
+def _all_frames(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:
+    for row in rows:
+        yield Gap()
+        name = fields.text(fields.mapping(row, "unit"), "name", "?")
+        yield heading(f"{marks.request_line(row)} in {name}, innermost first")
+        frames = fields.rows(row, "frames")
+        if not frames:
+            yield line(Span("? its frames can't be seen", "dim"), indent=1)
+        for frame in frames:
+            place = f"{fields.text(frame, 'file', '?')}:{fields.text(frame, 'line', '?')}"
+            function = fields.text(frame, "function", "?")
+            yield line(f"{place}  ", Span(function, "strong"), indent=3, hang=5)
+
+
+def _leak_item(leak: fields.Row) -> Block:
+    still = Span("!", "warning") if fields.flag(leak, "still") else Span("·", "note")
+    request = marks.request_line(leak)
+    ago = age(fields.number(leak, "age_s"))
+    details = [Span(f"{fields.text(leak, 'kind', '?')} · {request} · {ago} ago", "dim")]
+    pushed, trace = fields.text(leak, "pushed"), fields.text(leak, "trace")
+    if pushed:
+        details.append(Span(f"pushed {marks.place(pushed)}"))
+    if trace:
+        details.append(Span(f"flask ctx show {trace}"))
+    return item(still, fields.text(leak, "message", "A context was left behind."), details=details)

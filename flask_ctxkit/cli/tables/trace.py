@@ -1,0 +1,358 @@
+"""``flask ctx show``: one trace, from its headline to its waterfall."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .. import fields
+from ..document import (
+    Cell,
+    Column,
+    Gap,
+    Line,
+    Row,
+    Rule,
+    Span,
+    Table,
+    cell,
+    heading,
+    line,
+    verbatim,
+)
+from ..text import age, age_of, counted, duration
+from ..values import value_text
+from . import marks
+from .changes import changes_cell
+from .overview import finding_item
+
+if t.TYPE_CHECKING:
+    from ..document import Block
+
+BAR: t.Final = 12
+"""Cells of the waterfall."""
+MOST: t.Final = 60
+"""Events shown without ``--full``; of a longer trace the slowest and the marked stay."""
+_AFTER: t.Final = frozenset({"teardown_request", "teardown_appcontext", "pop"})
+_LABELS: t.Final[t.Mapping[str, str]] = {
+    "before_first_request": "first", "before_request": "before", "error_handler": "handler",
+    "after_this_request": "after this", "after_request": "after", "open_session": "session",
+    "save_session": "session", "teardown_request": "teardown",
+    "teardown_appcontext": "teardown app", "url_value_preprocessor": "url values",
+}  # fmt: skip
+"""Phases by the short name that leaves room for what happened in them."""
+_COLUMNS: t.Final = (
+    Column("MS", right=True),
+    Column("PHASE"),
+    Column("NAME", least=12),
+    Column("FROM", least=8, drop=3),
+    Column("WHERE", least=10, drop=2, cut_end=False),
+    Column("WATERFALL", drop=4),
+    Column("WHAT IT CHANGED", least=16, drop=1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to show of a trace beside its waterfall."""
+
+    full: bool = False
+    g: bool = False
+    headers: bool = False
+    contexts: bool = False
+
+
+def trace_document(trace: fields.Row, url: str | None, wanted: Wanted) -> list[Block]:
+    """The answer to ``flask ctx show``. *url*: where the pages are, None where nowhere."""
+    blocks: list[Block] = [*_headline(trace), Gap()]
+    findings = fields.rows(trace, "findings")
+    if findings:
+        blocks += [*(finding_item(_of_this(f)) for f in findings), Gap()]
+    blocks += [*_events(trace, wanted), Gap(), *_session(trace), *_who_set(trace)]
+    blocks += _asked_for(trace, wanted)
+    blocks += _last_lines(trace, url, wanted)
+    return blocks
+
+
+def _of_this(finding: fields.Row) -> fields.Row:
+    # On its own trace a finding needs no command that shows the trace.
+    return {name: value for name, value in finding.items() if name not in {"trace", "traces"}}
+
+
+def _headline(trace: fields.Row) -> t.Iterator[Block]:
+    yield heading(headline(trace), aside=Span(_seen_text(trace), "dim"))
+    error = fields.mapping(trace, "exception")
+    if error:
+        where = fields.text(error, "where")
+        said = f"{fields.text(error, 'type', '?')}: {fields.text(error, 'message')}"
+        yield line(Span(said, "error"), f"  {marks.place(where)}" if where else "", hang=2)
+    yield line(" ".join(fields.texts(trace, "story")), hang=2)
+
+
+def headline(trace: fields.Row) -> Cell:
+    """``GET /cart → 200 in 41.8 ms``; a context without a request has its name."""
+    state = fields.text(trace, "state")
+    took = duration(fields.number(trace, "duration_ms"))
+    status = fields.number(trace, "status")
+    answer: Cell
+    if state == "running":
+        answer = cell(Span("still running", "warning"))
+    elif status is None:
+        answer = cell(f"{took}")
+    else:
+        answer = (*marks.status_cell(trace), Span(f" in {took}", "strong"))
+    left = Span(" · left current", "warning") if state == "left" else ""
+    return cell(Span(f"{marks.request_line(trace)} → ", "strong"), answer, left)
+
+
+def _seen_text(trace: fields.Row) -> str:
+    ago = age_of(fields.text(trace, "started_at"))
+    unit = fields.mapping(trace, "unit")
+    parts = [marks.short_id(trace), f"{age(ago)} ago" if ago is not None else ""]
+    parts += [fields.text(unit, "name"), f"worker {fields.text(unit, 'worker', '?')}"]
+    return " · ".join(part for part in parts if part)
+
+
+def _events(trace: fields.Row, wanted: Wanted) -> t.Iterator[Block]:
+    events = fields.rows(trace, "events")
+    if not events:
+        yield line(Span("? no events were recorded", "dim"), indent=1)
+        return
+    end = max(_start(event) + _took(event) for event in events) or 1.0
+    handed = _handed_over(trace, events)
+    before = _folded(events[:handed], wanted)
+    shown, left_out = (before, 0) if wanted.full else _bounded(before)
+    rows: list[Row | Rule] = [_event_row(event, end) for event in shown]
+    if handed < len(events):
+        rows.append(Rule("response handed to the server; nothing below can change it"))
+        after, more = (events[handed:], 0) if wanted.full else _bounded(events[handed:])
+        rows += [_event_row(event, end) for event in after]
+        left_out += more
+    yield Table(_COLUMNS, tuple(rows))
+    dropped = fields.count(trace, "dropped_events")
+    if dropped:
+        yield line(
+            Span(
+                f"! {counted(dropped, 'event')} in the middle were dropped to bound memory "
+                "(CTXKIT_MAX_EVENTS).",
+                "warning",
+            ),
+            indent=1,
+        )
+    if left_out:
+        yield line(
+            Span(f"▸ {counted(left_out, 'fast event')} hidden (--full shows them)", "dim"), indent=1
+        )
+
+
+def _handed_over(trace: fields.Row, events: t.Sequence[fields.Row]) -> int:
+    """The index of the first event that the response can't be changed by any more."""
+    if not fields.mapping(trace, "response"):
+        return len(events)
+    for index, event in enumerate(events):
+        if fields.text(event, "phase") in _AFTER and not fields.count(event, "depth"):
+            return index
+    return len(events)
+
+
+def _folded(events: list[fields.Row], wanted: Wanted) -> list[fields.Row]:
+    """*events* with the plumbing at the start as one, since it is the same every time."""
+    if wanted.full:
+        return events
+    quiet = 0
+    while quiet < len(events) and _is_quiet(events[quiet]):
+        quiet += 1
+    if quiet < 2:  # noqa: PLR2004
+        return events
+    names = ", ".join(fields.text(event, "phase") for event in events[:quiet])
+    block = {
+        "phase": "plumbing",
+        "name": f"{quiet} steps: {names}",
+        "start_us": _start(events[0]),
+        "duration_us": sum(_took(event) for event in events[:quiet]),
+    }
+    return [block, *events[quiet:]]
+
+
+def _is_quiet(event: fields.Row) -> bool:
+    phase, outcome = fields.text(event, "phase"), fields.text(event, "outcome", "ok")
+    quiet = marks.family(phase, outcome) in {"plumbing", "session"} and outcome == "ok"
+    return quiet and not changes_cell(event) and phase != "save_session"
+
+
+def _bounded(events: list[fields.Row]) -> tuple[list[fields.Row], int]:
+    if len(events) <= MOST:
+        return events, 0
+    # What says something stays; of the rest the slowest.
+    ranked = sorted(range(len(events)), key=lambda i: _weight(events[i]), reverse=True)
+    kept = sorted(ranked[:MOST])
+    return [events[i] for i in kept], len(events) - MOST
+
+
+def _weight(event: fields.Row) -> tuple[bool, bool, float]:
+    marked = fields.text(event, "outcome", "ok") != "ok"
+    return marked, bool(changes_cell(event)), _took(event)
+
+
+def _start(event: fields.Row) -> float:
+    return fields.number(event, "start_us") or 0.0
+
+
+def _took(event: fields.Row) -> float:
+    return fields.number(event, "duration_us") or 0.0
+
+
+def _event_row(event: fields.Row, end: float) -> tuple[Cell, ...]:
+    phase, outcome = fields.text(event, "phase", "?"), fields.text(event, "outcome", "ok")
+    family = marks.family(phase, outcome)
+    sign, style = marks.FAMILIES[family]
+    depth = fields.count(event, "depth")
+    nested = "  " * min(depth - 1, 4) + "└ " if depth > 0 else ""
+    skipped = outcome == "skipped"
+    return (
+        cell(Span("-" if skipped else f"{_took(event) / 1000:.2f}", "dim" if skipped else "")),
+        cell(Span(nested + _LABELS.get(phase, phase), style)),
+        cell(_name(event)),
+        cell(Span(fields.text(event, "source"), "dim")),
+        cell(Span(fields.text(event, "where"), "dim")),
+        () if skipped else cell(Span(_bar(event, end, sign), style)),
+        _told(event),
+    )
+
+
+def _name(event: fields.Row) -> str:
+    name, phase = fields.text(event, "name"), fields.text(event, "phase")
+    members = fields.texts(event, "members")
+    shown = "" if name == phase and phase not in _LABELS else name
+    return f"{shown} [{', '.join(members)}]".strip() if members else shown
+
+
+def _bar(event: fields.Row, end: float, sign: str) -> str:
+    start = min(int(BAR * _start(event) / end), BAR - 1)
+    size = max(round(BAR * _took(event) / end), 1)
+    return " " * start + sign * min(size, BAR - start)
+
+
+def _told(event: fields.Row) -> Cell:
+    """What an event did: its outcome where that is not "ok", then its changes."""
+    outcome, note = fields.text(event, "outcome", "ok"), fields.text(event, "note")
+    error = fields.mapping(event, "error")
+    pieces: list[Cell] = []
+    if error:
+        said = f"✗ {fields.text(error, 'type', '?')}: {fields.text(error, 'message')}"
+        pieces.append(cell(Span(said, "error")))
+    elif outcome != "ok":
+        pieces.append(cell(Span(outcome, "warning")))
+    changed = changes_cell(event)
+    pieces += [changed] if changed else []
+    pieces += [cell(Span(note, "dim"))] if note else []
+    joined: Cell = ()
+    for piece in pieces:
+        joined = (*joined, Span("  "), *piece) if joined else piece
+    return joined
+
+
+def _session(trace: fields.Row) -> t.Iterator[Line]:
+    session = fields.mapping(trace, "session")
+    names = fields.mapping(session, "names")
+    if not session or fields.text(session, "state") in {"absent", "untouched"}:
+        return
+    saved = Span("✓ saved", "sound") if fields.flag(session, "saved") else Span("not saved", "dim")
+    listed = ", ".join(names) or "empty"
+    yield line(
+        Span("session  ", "session"), f"{fields.text(session, 'state')}: {listed}  ", saved, hang=9
+    )
+
+
+def _who_set(trace: fields.Row) -> t.Iterator[Line]:
+    names = _event_names(trace)
+    set_by = [
+        f"{name} by {names[index]}"
+        for name, _, index in header_rows(trace)
+        if index is not None and names.get(index)
+    ]
+    if set_by:
+        yield line(Span("headers  ", "hooks"), " · ".join(set_by), hang=9)
+
+
+def _event_names(trace: fields.Row) -> dict[int, str]:
+    events = fields.rows(trace, "events")
+    return {fields.count(event, "index"): fields.text(event, "name") for event in events}
+
+
+def header_rows(trace: fields.Row) -> t.Iterator[tuple[str, object, int | None]]:
+    """Each header of the response: name, captured value, index of the event that set it."""
+    headers = fields.mapping(trace, "response").get("headers")
+    for header in headers if isinstance(headers, list) else ():
+        if isinstance(header, list) and len(header) == 3 and isinstance(header[0], str):  # noqa: PLR2004
+            index = header[2] if isinstance(header[2], int) else None
+            yield header[0], header[1], index
+
+
+def _asked_for(trace: fields.Row, wanted: Wanted) -> t.Iterator[Block]:
+    if wanted.g or wanted.full:
+        yield from _names("G AT ITS FULLEST", fields.mapping(trace, "g"))
+        names = fields.mapping(fields.mapping(trace, "session"), "names")
+        yield from _names("SESSION", names)
+    if wanted.headers or wanted.full:
+        yield from _headers(trace)
+    if wanted.contexts or wanted.full:
+        yield from _contexts(trace)
+
+
+def _names(title: str, names: fields.Row) -> t.Iterator[Block]:
+    yield Gap()
+    yield heading(title)
+    columns = (Column("NAME", least=10), Column("VALUE", least=20))
+    rows = tuple((cell(str(name)), cell(value_text(value))) for name, value in names.items())
+    yield Table(columns, rows) if rows else line(Span("nothing", "dim"), indent=1)
+
+
+def _headers(trace: fields.Row) -> t.Iterator[Block]:
+    names = _event_names(trace)
+    rows = tuple(
+        (cell(name), cell(_header_value(value)), cell(_setter(index, names)))
+        for name, value, index in header_rows(trace)
+    )
+    yield Gap()
+    yield heading("RESPONSE HEADERS")
+    columns = (Column("NAME", least=10), Column("VALUE", least=20), Column("SET BY", least=10))
+    yield Table(columns, rows) if rows else line(Span("none", "dim"), indent=1)
+    yield line(
+        Span(
+            "A header that is seen but not listed was added outside the app: a WSGI middleware, "
+            "the server or a proxy.",
+            "dim",
+        ),
+        hang=2,
+    )
+
+
+def _header_value(value: object) -> str:
+    return value if isinstance(value, str) else value_text(value)
+
+
+def _setter(index: int | None, names: t.Mapping[int, str]) -> str:
+    return "?" if index is None else f"{names.get(index) or 'event'} ({index})"
+
+
+def _contexts(trace: fields.Row) -> t.Iterator[Block]:
+    yield Gap()
+    yield heading("CONTEXTS, bottom to top")
+    for ctx in fields.rows(trace, "contexts"):
+        reused = " reused" if fields.flag(ctx, "reused") else ""
+        named = f"{fields.text(ctx, 'kind', '?')} context of {fields.text(ctx, 'app', '?')}{reused}"
+        yield line(
+            f"{named}  ", Span(f"pushed {fields.text(ctx, 'pushed', '?')}", "dim"), indent=1, hang=3
+        )
+
+
+def _last_lines(trace: fields.Row, url: str | None, wanted: Wanted) -> t.Iterator[Block]:
+    curl = fields.text(trace, "curl")
+    if wanted.full and curl:
+        yield Gap()
+        yield verbatim(curl)
+    more = "" if wanted.full else "more: --full --g --headers --contexts"
+    opened = f"open {url}/requests/{marks.short_id(trace)}   " if url else ""
+    if opened or more:
+        yield line(Span(opened + more, "dim"), hang=2)

@@ -1,0 +1,136 @@
+"""Text that is safe and fits: escapes, widths in terminal cells, times in words."""
+
+from __future__ import annotations
+
+import typing as t
+import unicodedata
+from datetime import datetime, timezone
+
+LONGEST: t.Final = 4000
+"""The most characters of one text that are looked at; a longer one is cut."""
+
+ASCII_SIGNS: t.Final[t.Mapping[str, str]] = {
+    "✗": "x", "✓": "+", "·": "-", "▸": ">", "◂": "<", "…": "...", "→": "->", "←": "<-",
+    "└": "`-", "─": "-", "━": "=", "▲": "^", "•": "*", "≥": ">=", "µ": "u", "~": "~",
+    "▓": "#", "▒": "=", "▤": "%", "░": "~", "▪": ".", "◆": "o", "≈": "&",
+}  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """*text* with everything that a terminal would act on, or hide, written as an escape.
+
+    That is all that is not printable: C0 and C1 controls, ``DEL``, line separators,
+    direction overrides, zero-width characters and lone surrogates. An app's data can
+    hold terminal escapes that retitle the window, hide lines or answer for the user.
+    """
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def cells(text: str) -> int:
+    """How many cells *text* takes: two for wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(c) for c in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.category(character) in {"Mn", "Me"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def head(text: str, width: int) -> str:
+    """As many characters from the start of *text* as fit in *width* cells."""
+    used = 0
+    for index, character in enumerate(text):
+        used += _cells(character)
+        if used > width:
+            return text[:index]
+    return text
+
+
+def cut(text: str, width: int, *, end: bool = True) -> str:
+    """*text* in at most *width* cells; ``…`` stands where its end (or start) was cut."""
+    if cells(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    if end:
+        return head(text, width - 1) + "…"
+    # Without its first cells: a file's name and line matter more than its folders.
+    return "…" + head(text[::-1], width - 1)[::-1]
+
+
+def ascii_only(text: str) -> str:
+    """*text* for a terminal that isn't UTF-8: signs get their ASCII stand-in."""
+    if text.isascii():
+        return text
+    signs = "".join(ASCII_SIGNS.get(c, c) for c in text)
+    return signs.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def duration(ms: float | None) -> str:
+    """Milliseconds in the unit that reads best; ``?`` where unknown."""
+    if ms is None:
+        return "?"
+    if ms < 1000:  # noqa: PLR2004
+        return f"{ms:.2f} ms" if ms < 0.95 else f"{ms:.1f} ms"  # noqa: PLR2004
+    return seconds(ms / 1000)
+
+
+def seconds(value: float | None) -> str:
+    """A span of seconds, with one digit after the point below a minute."""
+    if value is None:
+        return "?"
+    if value < 60:  # noqa: PLR2004
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"  # noqa: PLR2004
+    return age(value)
+
+
+def age(value: float | None) -> str:
+    """How long ago, in whole units: ``8 s``, ``12 min``, ``3 h``, ``4 d``."""
+    if value is None:
+        return "?"
+    whole = max(int(value), 0)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if whole >= size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def age_of(moment: str | None) -> float | None:
+    """Seconds since an ISO time; None where it isn't one.
+
+    The moment comes from the server's clock, so a negative difference counts as none.
+    """
+    if not moment:
+        return None
+    try:
+        # Python 3.10 doesn't read the "Z".
+        then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        then = then.replace(tzinfo=timezone.utc)
+    now = datetime.now(timezone.utc)
+    return max((now - then).total_seconds(), 0.0)
+
+
+def clock(moment: str | None) -> str:
+    """The hour, minute and second of an ISO time, as it stands; ``?`` where it isn't one."""
+    if not moment or "T" not in moment:
+        return "?"
+    return moment.partition("T")[2][:8]
+
+
+def counted(number: float, singular: str, plural: str | None = None) -> str:
+    """``1 request``, ``2 requests``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
