@@ -95,9 +95,8 @@ class Keyring:
 
         :raises TypeError: for an unknown *derivation*, or a key that is neither str nor bytes.
         """
-        signer = Signer(
-            [*fallbacks, secret], salt=salt, key_derivation=derivation, digest_method=digest
-        )
+        keys: list[t.Any] = [*fallbacks, secret]
+        signer = Signer(keys, salt=salt, key_derivation=derivation, digest_method=digest)
         *old, current = (Key(signer.derive_key(key), digest) for key in signer.secret_keys)
         return cls(current, tuple(reversed(list(enumerate(old, 1)))))
 

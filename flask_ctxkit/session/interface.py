@@ -43,10 +43,10 @@ class Cache:
 
     def has_own_tags(self, serializer: TaggedJSONSerializer) -> bool:
         """Whether *serializer* has exactly the tags that Flask gave it."""
-        if serializer.order == self.order and serializer.tags == self.tags:
-            return True
         if type(serializer) is not TaggedJSONSerializer:
             return False
+        if serializer.order == self.order and serializer.tags == self.tags:
+            return True
         fresh = TaggedJSONSerializer()
         if [*map(type, serializer.order)] != [*map(type, fresh.order)]:
             return False
@@ -229,13 +229,14 @@ class CtxSessionInterface(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write *session* into *response* if that is called for."""
-        if not session.modified and not session.accessed and isinstance(session, CtxSession):
+        if isinstance(session, CtxSession) and not session.modified and not session.accessed:
             if type(session) is PendingSession:
                 if not self._may_refresh(app, session):
                     return
-                load(session)
             elif not dict.__len__(session):
                 return
+        if type(session) is PendingSession:
+            load(session)
         if session.accessed:
             response.vary.add("Cookie")
         if is_empty(session):
@@ -287,7 +288,7 @@ class CtxSessionInterface(SecureCookieSessionInterface):
         if keys is None or encode is None:
             serializer = self.get_signing_serializer(app)
             assert serializer is not None, "a session is saved only with a secret key"
-            return t.cast("str", serializer.dumps(dict(session)))
+            return serializer.dumps(dict(session))
         text = encode(tags.tag(dict(session), self.serializer.tag))
         received = session.received if isinstance(session, CtxSession) else None
         same = received is not None and received[0] == text

@@ -34,8 +34,12 @@ class CtxSession(SecureCookieSession):
         # for all does the same.
         dict.__init__(self, () if initial is None else initial)
 
+    def __repr__(self) -> str:
+        # What a page prints of the session stays what it was.
+        return f"<SecureCookieSession {dict.__repr__(self)}>"
+
     @staticmethod
-    def on_update(session: SecureCookieSession) -> None:  # type: ignore[override]
+    def on_update(session: SecureCookieSession) -> None:
         """Notice a change."""
         session.modified = True
 
@@ -48,7 +52,7 @@ class TrackedSession(CtxSession):
     """
 
     @staticmethod
-    def on_update(session: SecureCookieSession) -> None:  # type: ignore[override]
+    def on_update(session: SecureCookieSession) -> None:
         """Notice a change, which is an access too."""
         session.modified = True
         session.accessed = True
@@ -75,7 +79,7 @@ class PendingSession(CtxSession):
     """Reads the cookie when it is called."""
 
     @property
-    def accessed(self) -> bool:  # type: ignore[override]
+    def accessed(self) -> bool:
         """Always False. Flask sets it as it hands the session out, and that loads it."""
         return False
 
@@ -128,7 +132,7 @@ def _loading(name: str) -> _Method:
 
 
 def _telling(name: str) -> _Method:
-    original: _Method = getattr(SecureCookieSession, name)
+    original: _Method = getattr(CtxSession, name)
 
     def touch(self: CtxSession, *args: t.Any, **kwargs: t.Any) -> t.Any:
         self.accessed = True

@@ -136,15 +136,11 @@ def make_encode(default: Tag, *, ensure_ascii: bool, sort_keys: bool) -> Encode:
     encoder = json.JSONEncoder(
         default=default, ensure_ascii=ensure_ascii, sort_keys=sort_keys, separators=(",", ":")
     )
-    make: t.Any = json.encoder.c_make_encoder
+    make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:  # no C accelerator in this interpreter
         return encoder.encode
     quote = (
-        json.encoder.encode_basestring_ascii
-        if ensure_ascii
-        else (
-            json.encoder.encode_basestring  # type: ignore[attr-defined]  # not in the stubs
-        )
+        json.encoder.encode_basestring_ascii if ensure_ascii else (json.encoder.encode_basestring)
     )
     # The marks of visited containers would be shared by all threads, so there are none: a
     # value that holds itself ends in a RecursionError, as it does in the original's tagging.
