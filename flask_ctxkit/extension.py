@@ -9,6 +9,8 @@ import time
 import typing as t
 import weakref
 
+from flask import request_started
+
 from . import internals
 from .config import Config
 from .contexts.registry import Registry
@@ -16,16 +18,12 @@ from .errors import AlreadyRegisteredError
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
+from .trace.calls import call_app
+from .trace.functions import observe_functions, original
+from .trace.pushes import observe_contexts
 from .trace.recorder import KEY, Recorder
-from .trace.seams import (
-    TemplateSeam,
-    after_hooks,
-    before_hooks,
-    call_app,
-    observe_contexts,
-    observe_functions,
-    original,
-)
+from .trace.recording import now
+from .trace.signals import SignalSeam, before_hooks
 from .trace.stores.memory import MemoryStore
 
 if t.TYPE_CHECKING:
@@ -69,7 +67,7 @@ class State:
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
         self._lock = threading.Lock()
         self._resolved = False
-        self._template_seam: TemplateSeam | None = None
+        self._signal_seam: SignalSeam | None = None
         self._pages: Pages | None = None
 
     @property
@@ -113,7 +111,7 @@ class State:
         self.tracing = self.registry.recording = True
         observe_contexts(app, self.recorder)
         observe_functions(app, self.recorder, self.own_hooks)
-        self._template_seam = TemplateSeam(app, self.recorder)
+        self._signal_seam = SignalSeam(app, self.recorder)
 
     def _announce(self, app: Flask) -> None:
         if app.debug:
@@ -165,7 +163,7 @@ class State:
         try:
             if "werkzeug.debug.preserve_context" in environ:
                 return
-            recording = ctx.__dict__.get(KEY)
+            recording = getattr(ctx, KEY, None)
             if recording is None or recording.leaked or recording.ended is not None:
                 self.registry.started_dirty(ctx, recording, environ.get("PATH_INFO", ""))
         except BaseException as own:
@@ -174,7 +172,7 @@ class State:
     def _exited(self, ctx: t.Any) -> None:
         """A call ended while *ctx*, which it did not find, is current."""
         try:
-            recording = ctx.__dict__.get(KEY)
+            recording = getattr(ctx, KEY, None)
             if recording is not None and recording.streaming:
                 return  # since 3.2 a streamed body keeps its context pushed to its end
             self.registry.still_current(ctx, recording)
@@ -230,23 +228,28 @@ class CtxKit:
     ) -> tuple[t.Callable[..., t.Any], ...]:
         """The kit's hooks, so that the before hook runs first and the others run last."""
         recorder, reference = state.recorder, weakref.ref(app)
+        table = app.url_value_preprocessors
 
         def ctxkit_before_request() -> None:
-            app = t.cast("Flask", reference())
-            if state.tracing:
-                try:
-                    before_hooks(recorder, app)
-                except BaseException as own:
-                    recorder.failed("before_request", own)
+            if state.tracing and (request_started.receivers or table):
+                recording = recorder.current()
+                if recording is not None and recording.request is not None:
+                    try:
+                        before_hooks(recording, t.cast("Flask", reference()))
+                    except BaseException as own:
+                        recorder.failed("before_request", own)
             if self._before_first:
-                self._run_before_first(app)
+                self._run_before_first(t.cast("Flask", reference()))
 
         def ctxkit_after_request(response: Response) -> Response:
             if state.tracing:
-                try:
-                    after_hooks(recorder, response)
-                except BaseException as own:
-                    recorder.failed("after_request", own)
+                recording = recorder.current()
+                if recording is not None:
+                    try:
+                        recording.first_response(response, now())
+                        recording.mark = now()
+                    except BaseException as own:
+                        recorder.failed("after_request", own)
             return response
 
         def ctxkit_teardown_request(exc: BaseException | None) -> None:

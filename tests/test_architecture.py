@@ -17,20 +17,23 @@ LEAVES = {
     "errors", "signals", "redact", "config", "globals", "internals", "definition", "units",
 }  # fmt: skip
 ROOMS = {"contexts", "session", "resources", "trace", "workers"}
-RECORDS = {"trace.model", "contexts.model"}
+RECORDS = {"trace.model", "contexts.registry"}
 
 ALLOWED: dict[str, set[str]] = {
     **{leaf: {"errors", leaf} for leaf in LEAVES},
     # A leaf that reads contexts does so through the one file that may.
     "units": {"errors", "internals"},
-    "globals": {"errors", "internals"},
+    # Only for the type of what it hands out.
+    "globals": {"errors", "extension"},
     **{room: LEAVES | {room} for room in ROOMS},
     "findings": LEAVES | {"findings"} | RECORDS,
+    # What happens to a finished recording: composed by the extension, of the same rooms.
+    "pipeline": LEAVES | ROOMS | {"findings"},
     "report": LEAVES | ROOMS | {"findings", "report"},
     "web": LEAVES | ROOMS | {"report", "web"},
     "cli": LEAVES | ROOMS | {"report", "cli"},
     "pytest_plugin": LEAVES | ROOMS | {"report"},
-    "extension": LEAVES | ROOMS | {"findings", "report", "web", "cli"},
+    "extension": LEAVES | ROOMS | {"findings", "pipeline", "report", "web", "cli"},
     "__init__": LEAVES | ROOMS | {"extension", "findings"},
     "__main__": {"cli"},
 }

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 
 from ..errors import CtxKitError
 
@@ -169,6 +169,8 @@ def _body(response: HTTPResponse, deadline: float) -> bytes:
             raise OSError(message)
         if time.monotonic() > deadline:
             raise TimeoutError
+    if response.length:  # read1 ends in silence where the connection broke off
+        raise IncompleteRead(b"", response.length)
     return b"".join(chunks)
 
 

@@ -36,7 +36,7 @@ def in_ascii(block: Block) -> Block:
         return Item(_ascii_cell((block.sign,))[0], _ascii_cell(block.text), details)
     if isinstance(block, Table):
         rows = tuple(
-            row if isinstance(row, Rule) else tuple(_ascii_cell(c) for c in row)
+            Rule(ascii_only(row.text)) if isinstance(row, Rule) else tuple(map(_ascii_cell, row))
             for row in block.rows
         )
         return replace(block, rows=rows)

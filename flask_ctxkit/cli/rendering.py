@@ -8,11 +8,11 @@ import os
 import shutil
 import sys
 import typing as t
-from dataclasses import replace
 
 import click
 
 from .lines import in_ascii, markdown_lines, terminal_lines
+from .text import ascii_only
 
 if t.TYPE_CHECKING:
     from rich.text import Text
@@ -81,7 +81,7 @@ class Console:
             self._draw_table(document)
         else:
             for line in markdown_lines(document, self.width):
-                self.write(line.replace(CUT, ASCII_CUT) if self.ascii else line)
+                self.write(self._in_charset(line))
 
     def _draw_table(self, document: Document) -> None:
         from rich.console import Console as RichConsole
@@ -93,8 +93,12 @@ class Console:
         )
         for line in terminal_lines(document, width):
             with rich.capture() as captured:
-                rich.print(_rich_text(line, ascii_cut=self.ascii), soft_wrap=True)
+                rich.print(_rich_text(line, self._in_charset), soft_wrap=True)
             self.write(captured.get(), end="")
+
+    def _in_charset(self, text: str) -> str:
+        # What the fitting itself put in: cuts and rules, each as wide as its stand-in.
+        return ascii_only(text.replace(CUT, ASCII_CUT)) if self.ascii else text
 
     def write(self, text: str, *, end: str = "\n") -> None:
         """Print *text*, which must be clean, as it is."""
@@ -128,12 +132,11 @@ def _does_utf8(stream: t.TextIO) -> bool:
     return encoding.lower().replace("-", "").replace("_", "") in {"utf8", "utf8sig"}
 
 
-def _rich_text(line: Cell, *, ascii_cut: bool) -> Text:
+def _rich_text(line: Cell, in_charset: t.Callable[[str], str]) -> Text:
     from rich.text import Text
 
     # A Text is never read as markup, so a path like "[bold]" stays what it is.
     text = Text(no_wrap=True, end="\n")
     for span in line:
-        shown = replace(span, text=span.text.replace(CUT, ASCII_CUT)) if ascii_cut else span
-        text.append(shown.text, _RICH_STYLES.get(shown.style, ""))
+        text.append(in_charset(span.text), _RICH_STYLES.get(span.style, ""))
     return text

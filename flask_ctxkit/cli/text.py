@@ -111,24 +111,27 @@ def age_of(moment: str | None) -> float | None:
 
     The moment comes from the server's clock, so a negative difference counts as none.
     """
-    if not moment:
+    then = _moment(moment)
+    if then is None:
         return None
-    try:
-        # Python 3.10 doesn't read the "Z".
-        then = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=timezone.utc)
-    now = datetime.now(timezone.utc)
-    return max((now - then).total_seconds(), 0.0)
+    return max((datetime.now(timezone.utc) - then).total_seconds(), 0.0)
 
 
 def clock(moment: str | None) -> str:
-    """The hour, minute and second of an ISO time, as it stands; ``?`` where it isn't one."""
-    if not moment or "T" not in moment:
-        return "?"
-    return moment.partition("T")[2][:8]
+    """The time of day of an ISO time, in UTC; ``?`` where it isn't one."""
+    then = _moment(moment)
+    return "?" if then is None else then.strftime("%H:%M:%S")
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        # Python 3.10 doesn't read the "Z".
+        then = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+        if then.tzinfo is None:
+            return then.replace(tzinfo=timezone.utc)
+        return then.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
 
 
 def counted(number: float, singular: str, plural: str | None = None) -> str:

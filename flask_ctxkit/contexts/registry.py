@@ -23,6 +23,9 @@ if t.TYPE_CHECKING:
 LEAKS: t.Final = 100
 """The most leaks that are remembered, the last ones."""
 
+SWEEP: t.Final = 1000
+"""How many entries there may be before those whose context vanished are looked for."""
+
 LeakKind = t.Literal["left-current", "wrong-pop", "never-popped", "dirty-start"]
 State = t.Literal["running", "left", "suspended"]
 
@@ -30,10 +33,9 @@ State = t.Literal["running", "left", "suspended"]
 class Watched(t.Protocol):
     """What the registry reads of the record of a context."""
 
-    id: t.Any
+    serial: int
     kind: t.Any
     unit: Unit
-    started: int
     wall: float
     current: t.Any
     method: str | None
@@ -46,6 +48,11 @@ class Watched(t.Protocol):
     ended: int | None
     leaked: bool
     streaming: bool
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def started(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +96,6 @@ class Leak:
     wall: float = 0.0
 
 
-class _Entry:
-    """A pushed context, held weakly: that it is watched must not keep it alive."""
-
-    __slots__ = ("app", "context", "recording")
-
-    def __init__(self, context: weakref.ref[t.Any], recording: Watched, app: str) -> None:
-        self.context = context
-        self.recording = recording
-        self.app = app
-
-
 class Registry:
     """The live contexts of one app.
 
@@ -111,33 +107,41 @@ class Registry:
         self.stuck_after = stuck_after
         self.recording = False
         """Whether contexts tell of themselves; if not, they are read from the frames."""
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, tuple[weakref.ref[t.Any], Watched]] = {}
+        """Contexts are held weakly: that one is watched must not keep it alive."""
         self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
+        self._sweep_at = SWEEP
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
 
     # ------------------------------------------------- told by whoever watches contexts
 
     def entered(self, ctx: t.Any, recording: Watched) -> None:
         """*ctx* is about to be pushed."""
-        key = id(recording)
-        entries = self._entries
-
-        def vanished(reference: weakref.ref[t.Any]) -> None:
-            entry = entries.pop(key, None)
-            if entry is not None:
-                self._leak("never-popped", entry.recording, None)
-
-        entries[key] = _Entry(weakref.ref(ctx, vanished), recording, ctx.app.name)
+        self._entries[recording.serial] = (weakref.ref(ctx), recording)
+        if len(self._entries) > self._sweep_at:
+            self._sweep()
+            self._sweep_at = max(SWEEP, 2 * len(self._entries))
 
     def left(self, recording: Watched) -> None:
         """The context of *recording* was popped for the last time."""
-        self._entries.pop(id(recording), None)
+        self._entries.pop(recording.serial, None)
+
+    def _sweep(self) -> list[tuple[t.Any, Watched]]:
+        """The contexts that are pushed; one that vanished was never popped."""
+        alive: list[tuple[t.Any, Watched]] = []
+        for serial, (reference, recording) in list(self._entries.items()):
+            ctx = reference()
+            if ctx is not None:
+                alive.append((ctx, recording))
+            elif self._entries.pop(serial, None) is not None:
+                self._leak("never-popped", recording, None)
+        return alive
 
     def popped_wrongly(self, ctx: t.Any, recording: Watched, error: BaseException) -> None:
         """Popping *ctx* raised *error*."""
         self._leak("wrong-pop", recording, ctx, detail=f"{type(error).__name__}: {error}"[:300])
         if not internals.is_pushed(ctx):
-            self._entries.pop(id(recording), None)
+            self._entries.pop(recording.serial, None)
 
     def still_current(self, ctx: t.Any, recording: Watched | None) -> None:
         """*ctx* is current although the worker's call that pushed it has ended."""
@@ -157,19 +161,22 @@ class Registry:
 
         :param frames: with the Python frames of each, innermost first.
         """
-        entries = list(self._entries.values())
+        entries = self._sweep()
         running = sys._current_frames() if frames or not self.recording else {}
-        lives = [live for e in entries if (live := self._live(e, running)) is not None]
+        lives = [
+            self._live(ctx, recording, running)
+            for ctx, recording in entries
+            if internals.is_pushed(ctx)
+        ]
         if not self.recording:
-            known = {id(ctx) for e in entries if (ctx := e.context()) is not None}
+            known = {id(ctx) for ctx, _ in entries}
             lives += self._from_frames(known, running, frames=frames)
         lives.sort(key=lambda live: -(live.age_s or 0))
         return lives
 
     def pushed(self) -> list[tuple[Unit, t.Any, Watched]]:
         """The contexts that are pushed, with their units and records, in order of pushing."""
-        rows = [(e.recording, e.context()) for e in list(self._entries.values())]
-        return [(r.unit, ctx, r) for r, ctx in rows if ctx is not None and internals.is_pushed(ctx)]
+        return [(r.unit, ctx, r) for ctx, r in self._sweep() if internals.is_pushed(ctx)]
 
     @property
     def leaks(self) -> tuple[Leak, ...]:
@@ -177,6 +184,7 @@ class Registry:
         # A context that is only waiting for the cyclic collector is no leak, and one that
         # vanished is told of only when it was collected.
         gc.collect()
+        self._sweep()
         return tuple(
             leak if leak.still == _still(ref) else _replaced(leak, still=_still(ref))
             for leak, ref in list(self._leaks)
@@ -194,10 +202,7 @@ class Registry:
 
     # ------------------------------------------------------------------------------ own
 
-    def _live(self, entry: _Entry, running: t.Mapping[int, t.Any]) -> Live | None:
-        ctx, recording = entry.context(), entry.recording
-        if ctx is None or not internals.is_pushed(ctx):
-            return None
+    def _live(self, ctx: t.Any, recording: Watched, running: t.Mapping[int, t.Any]) -> Live:
         age = (time.perf_counter_ns() - recording.started) / 1e9
         site = recording.current
         state: State = "running"
@@ -208,7 +213,7 @@ class Registry:
         return Live(
             id=recording.id,
             kind=recording.kind,
-            app=entry.app,
+            app=ctx.app.name,
             unit=recording.unit,
             method=recording.method,
             path=recording.path,

@@ -62,7 +62,7 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
             continue
         units[unit.key] = unit
         in_request = internals.request_of(ctx) is not None
-        app_context = internals.app_context_of(ctx) if in_request else ctx
+        app_context = internals.app_context_of(ctx)[0] if in_request else ctx
         apps.setdefault(unit.key, []).append(app_context)
         if in_request:
             requests.setdefault(unit.key, []).append(ctx)

@@ -8,11 +8,10 @@ import typing as t
 from collections import deque
 from dataclasses import dataclass
 
-from werkzeug.local import LocalProxy
-
 from .marks import mark_of_bytes, mark_of_text
 from .names import LONGEST as LONGEST_NAME
 from .objects import (
+    OPAQUE,
     Named,
     definition_name,
     exception_args,
@@ -150,8 +149,7 @@ class Walk:
         text = scalar_text(value, kind)
         if text is not None:
             return {"$type": type_name(kind), "$text": encodable(text)[: self._limits.text]}
-        # A proxy stands for another object, and asking for it may fail or create it.
-        return {"$type": type_name(kind)} if issubclass(kind, LocalProxy) else None
+        return {"$type": type_name(kind)} if issubclass(kind, OPAQUE) else None
 
     def _guarded(
         self,

@@ -9,9 +9,14 @@ the interpreter made.
 from __future__ import annotations
 
 import itertools
+import threading
 import types
 import typing as t
 from collections import deque
+
+from werkzeug.local import LocalProxy
+from werkzeug.sansio.request import Request
+from werkzeug.sansio.response import Response
 
 _LONGEST_NAME: t.Final = 200
 _CLASS_MEMBERS: t.Final = 1000
@@ -20,6 +25,13 @@ _CLASS_MEMBERS: t.Final = 1000
 _SIZED: t.Final[tuple[t.Any, ...]] = (
     str, bytes, bytearray, dict, list, tuple, set, frozenset, deque,
 )  # fmt: skip
+
+OPAQUE: t.Final = (LocalProxy, threading.local, Request, Response)
+"""Classes of which only the type is told.
+
+A proxy stands for another object, and asking for it may fail or create it. A thread's local
+runs ``__init__`` in each thread that looks into it. Requests and responses hold bodies.
+"""
 
 _mro: t.Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _namespace: t.Callable[[type], types.MappingProxyType[str, object]]
@@ -125,5 +137,6 @@ def size_of(value: t.Any, kind: type) -> int | None:
     for base in _SIZED:
         if issubclass(kind, base):
             return t.cast("int", base.__len__(value))
-    own = None if issubclass(kind, type) else instance_dict(value, kind)
+    opaque = issubclass(kind, (type, *OPAQUE))
+    own = None if opaque else instance_dict(value, kind)
     return None if own is None else dict.__len__(own)

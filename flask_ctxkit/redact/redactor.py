@@ -83,6 +83,10 @@ class Redactor:
             if kind is int:
                 if -LARGEST < t.cast("int", value) < LARGEST:
                     return value
+            elif kind is float:
+                # False for infinities and what is not a number.
+                if t.cast("float", value) - t.cast("float", value) == 0:
+                    return value
             elif kind is str and type(name) is str and self._is_harmless(name):
                 text = t.cast("str", value)
                 if len(text) < HARMLESS and text.isalnum():
@@ -188,8 +192,8 @@ class Redactor:
     def url(self, text: str) -> str:
         """A URL with ``•••`` in place of user name, password and secret parameters.
 
-        Also takes the path or the query of one; a query alone begins with "?". Of more than
-        2,000 characters the first are returned, with a word on how many there were.
+        Also takes the path or the query of one. Of more than 2,000 characters the first are
+        returned, with a word on how many there were.
         """
         return self._text(self._wire.url, text)
 

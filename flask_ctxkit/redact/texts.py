@@ -17,8 +17,11 @@ HARMLESS: t.Final = 16
 MARGIN: t.Final = 2048
 """Characters that are read beyond a cut, so that a secret across it is recognised."""
 
+_REMEMBERED: t.Final = 1024
+_REMEMBERED_CHARACTERS: t.Final = 300
 _EDGE: t.Final = 512
 
+_SEPARATOR: t.Final = re.compile(r"([?&;#])")
 _NAMED: t.Final = re.compile(
     # As an option, in JSON, as a header, as a form's field, escaped in a URL.
     r"(?<![\w.])(?<!\w-)(?P<name>\w[\w.\[\]-]{0,119})\\{0,4}[\"']?\s{0,3}"
@@ -46,19 +49,30 @@ class SecretTexts:
     :param cookies: names of the session cookies: what is assigned to one is secret.
     """
 
-    __slots__ = ("_cookies", "_names")
+    __slots__ = ("_cookies", "_harmless", "_names")
 
     def __init__(self, names: SecretNames, cookies: t.Iterable[str] = ()) -> None:
         self._names = names
         self._cookies = frozenset(cookies)
+        # The same headers, paths and session values come with every request. Only texts that
+        # are shown anyway are kept, and few of them.
+        self._harmless: set[str] = set()
 
     def reason(self, text: str) -> str | None:
         """Why *text* looks like a secret or holds one, or None.
 
         Called for nearly every captured str, so the cheap questions come first.
         """
-        if len(text) < HARMLESS and text.isalnum():
+        if text in self._harmless or (len(text) < HARMLESS and text.isalnum()):
             return None
+        reason = self._judged(text)
+        if reason is None and len(text) <= _REMEMBERED_CHARACTERS:
+            if len(self._harmless) >= _REMEMBERED:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return reason
+
+    def _judged(self, text: str) -> str | None:
         reason = shape_of(text)
         if reason is not None:
             return reason
@@ -66,10 +80,14 @@ class SecretTexts:
             reason = self._first(_NAMED, text)
         if reason is None and "--" in text:
             reason = self._first(_OPTION, text)
+        if reason is None and ("'" in text or '"' in text):
+            reason = self._first(_SQL, text)
         return reason
 
     def scrubbed(self, text: str) -> str:
         """*text* with ``•••`` in place of each secret in it."""
+        if self.reason(text) is None:
+            return text
         text = without_shapes(text)
         for pattern in (_NAMED, _OPTION, _SQL):
             text = self._without_named(pattern, text)
@@ -84,20 +102,19 @@ class SecretTexts:
         return _bounded(self.url, text, limit)
 
     def url(self, text: str) -> str:
-        """A URL, or the query of one, without user name, password and secret parameters."""
-        first, *parameters = re.split(r"([?&;#])", without_shapes(text))
-        return self.scrubbed(first) + "".join(self._parameter(part) for part in parameters)
+        """A URL, its path or its query without user name, password and secret parameters."""
+        if "=" not in text:
+            return self.scrubbed(text)
+        return "".join(map(self._parameter, _SEPARATOR.split(without_shapes(text))))
 
     def _parameter(self, part: str) -> str:
         name, equals, value = part.partition("=")
-        if not equals or not value:
-            return self.scrubbed(part)
-        # A URL inside a URL is escaped twice.
-        plain = unquote_plus(unquote_plus(value))
-        key = unquote_plus(unquote_plus(name))
-        if self._secret(key) or self.reason(plain):
-            return f"{self.scrubbed(name)}={DOTS}"
-        return part
+        if equals and value:
+            # A URL inside a URL is escaped twice.
+            key, plain = (unquote_plus(unquote_plus(text)) for text in (name, value))
+            if self._secret(key) or self.reason(plain):
+                return f"{self.scrubbed(name)}={DOTS}"
+        return self.scrubbed(part)
 
     def _secret(self, name: str) -> str | None:
         return "the session cookie" if name in self._cookies else self._names.reason(name)

@@ -19,6 +19,10 @@ _ENTRIES: t.Final = 200
 _ENVIRON_KEYS: t.Final = 2000
 """Keys that are looked at: servers and middlewares add some that aren't shown."""
 
+_REMEMBERED: t.Final = 512
+_REMEMBERED_CHARACTERS: t.Final = 100
+_Value = t.TypeVar("_Value")
+
 _CGI: t.Final = frozenset(
     {
         "AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "DOCUMENT_ROOT", "GATEWAY_INTERFACE",
@@ -30,12 +34,18 @@ _CGI: t.Final = frozenset(
 )  # fmt: skip
 _URLS: t.Final = frozenset(
     {
+        "QUERY_STRING",
         "PATH_INFO", "SCRIPT_NAME", "PATH_TRANSLATED", "RAW_URI", "REQUEST_URI", "REFERER",
         "ORIGIN", "LOCATION", "CONTENT_LOCATION", "LINK", "REFRESH", "X_ORIGINAL_URL",
         "X_REWRITE_URL", "X_ORIGINAL_URI", "X_FORWARDED_URI",
     }
 )  # fmt: skip
 """Environ keys and headers, spelled like environ keys, whose text is or holds a URL."""
+
+
+_Copy = t.Callable[[Walk, str, object], Captured]
+_Plan = tuple[str, str, _Copy]
+"""The shown key, the name that is judged, and how the value is copied."""
 
 
 class Wire:
@@ -45,7 +55,7 @@ class Wire:
         CGI are judged by nothing else.
     """
 
-    __slots__ = ("_limits", "_own", "_secrecy")
+    __slots__ = ("_headers", "_limits", "_own", "_secrecy", "_variables")
 
     def __init__(
         self, secrecy: Secrecy, limits: Limits, own: t.Callable[[str], str | None]
@@ -53,6 +63,10 @@ class Wire:
         self._secrecy = secrecy
         self._limits = limits
         self._own = own
+        # What to do with a key, so that a request doesn't ask again. Keys come from requests
+        # too, so what is remembered has an end.
+        self._variables: dict[str, _Plan | None] = {}
+        self._headers: dict[str, _Plan] = {}
 
     def environ(self, environ: object) -> dict[str, Captured]:
         """The keys of CGI, HTTP headers and ``wsgi.*``; of objects the type alone."""
@@ -62,70 +76,94 @@ class Wire:
         copy: dict[str, Captured] = {}
         cut = 0
         for key, value in first_items(t.cast("dict[t.Any, t.Any]", environ), _ENVIRON_KEYS):
-            if type(key) is not str or not (key.startswith(("HTTP_", "wsgi.")) or key in _CGI):
+            plan = self._variable(walk, key) if type(key) is str else None
+            if plan is None:
                 continue
             if len(copy) < _ENTRIES:
-                copy[walk.name(plain_name(key))] = self._variable(walk, key, value)
+                copy[plan[0]] = plan[2](walk, plan[1], value)
             else:
                 cut += 1
         return {**copy, "$cut": cut} if cut else copy
 
-    def _variable(self, walk: Walk, key: str, value: object) -> Captured:
-        kind = type(value)
-        if kind is not str:
-            simple = value is None or kind is bool or kind is int or key == "wsgi.version"
-            return walk.value("", value) if simple else {"$type": type_name(kind)}
-        text = t.cast("str", value)
-        if key == "QUERY_STRING":
-            return self._by_own_name(key, text) or self.url(f"?{text}")[1:]
-        if key in _CGI:
-            return self._by_own_name(key, text) or self._header(walk, "", key, text)
-        return self._header(walk, key, key.removeprefix("HTTP_"), text)
-
-    def _by_own_name(self, key: str, text: str) -> Captured:
-        reason = self._own(key)
-        return None if reason is None else hidden(reason, text)
-
     def headers(self, pairs: object) -> list[list[Captured]]:
         """``[name, captured]`` for each header; a last ``["$cut", n]`` counts what is missing."""
         walk = Walk(self._secrecy, self._limits)
-        copy = []
+        copy: list[list[Captured]] = []
         known, total = _first_pairs(pairs)
-        for pair in known:
-            name, value = pair
-            plain = plain_name(name)
-            text = type(value) is str
-            word = plain.upper().replace("-", "_")
-            copied = (
-                self._header(walk, plain, word, t.cast("str", value))
-                if text
-                else walk.value(plain, value)
-            )
-            copy.append([walk.name(plain), copied])
+        for key, value in known:
+            shown, name, copied = self._header(walk, plain_name(key))
+            copy.append([shown, copied(walk, name, value)])
         return [*copy, ["$cut", total - len(copy)]] if total > len(copy) else copy
 
-    def _header(self, walk: Walk, name: str, word: str, text: str) -> Captured:
-        if word == "COOKIE":
-            return self._cookies(walk, text)
-        if word == "SET_COOKIE":
-            return "\n".join(self._set_cookie(line) for line in text[:_TEXT].split("\n"))
-        if word in _URLS and self._secrecy.names.reason(name) is None:
-            return self.url(text)
-        return walk.value(name, text)
+    def _variable(self, walk: Walk, key: str) -> _Plan | None:
+        try:
+            return self._variables[key]
+        except KeyError:
+            return _remember(self._variables, key, self._planned_variable(walk, key))
 
-    def _cookies(self, walk: Walk, text: str) -> dict[str, Captured]:
+    def _planned_variable(self, walk: Walk, key: str) -> _Plan | None:
+        shown = walk.name(plain_name(key))
+        if key.startswith("wsgi."):
+            return shown, key, self._wsgi
+        if key.startswith("HTTP_"):
+            return shown, key, self._copy_of(key, key.removeprefix("HTTP_"))
+        if key not in _CGI:
+            return None
+        if self._own(key) is not None:
+            return shown, key, _by_name
+        return shown, "", self._copy_of("", key)
+
+    def _header(self, walk: Walk, name: str) -> _Plan:
+        try:
+            return self._headers[name]
+        except KeyError:
+            copy = self._copy_of(name, name.upper().replace("-", "_"))
+            return _remember(self._headers, name, (walk.name(name), name, copy))
+
+    def _copy_of(self, name: str, word: str) -> _Copy:
+        if word == "COOKIE":
+            return self._cookies
+        if word == "SET_COOKIE":
+            return self._set_cookies
+        if self._secrecy.of_name(name, str) is not None:
+            return _by_name
+        return self._address if word in _URLS else self._plain
+
+    def _plain(self, walk: Walk, _: str, value: object) -> Captured:
+        """A copy of a value whose name isn't secret."""
+        if type(value) is not str:
+            return {"$type": type_name(type(value))}
+        short = len(value) <= self._limits.text and value.isascii()
+        if short and self._secrecy.texts.reason(value) is None:
+            return value
+        return walk.value("", value)
+
+    def _wsgi(self, walk: Walk, name: str, value: object) -> Captured:
+        flag = value is None or value is True or value is False
+        return value if flag else self._plain(walk, name, value)
+
+    def _address(self, walk: Walk, name: str, value: object) -> Captured:
+        return self.url(value) if type(value) is str else self._plain(walk, name, value)
+
+    def _cookies(self, walk: Walk, name: str, text: object) -> Captured:
         """Each cookie's name; its value hidden."""
+        if type(text) is not str:
+            return self._plain(walk, name, text)
         parts = text[: _TEXT * 8].split(";")
         copy: dict[str, Captured] = {}
         for part in parts[: self._limits.width]:
-            # Without a "=" it is a value without a name.
-            name, _, value = (
-                part.strip().rpartition("=") if "=" not in part else (part.strip().partition("="))
-            )
+            name, equals, value = part.strip().partition("=")
+            if not equals:
+                name, value = "", name
             shown = walk.unused(walk.name(plain_name(name)), copy)
             copy[shown] = hidden("value of a cookie", value) if value else ""
         cut = text.count(";") + 1 - len(copy)
         return {**copy, "$cut": cut} if cut > 0 else copy
+
+    def _set_cookies(self, walk: Walk, name: str, text: object) -> Captured:
+        if type(text) is not str:
+            return self._plain(walk, name, text)
+        return "\n".join(map(self._set_cookie, text[:_TEXT].split("\n")))
 
     def _set_cookie(self, line: str) -> str:
         """``session=•••3f2a; Path=/; HttpOnly``: the value's mark in place of the value."""
@@ -144,6 +182,18 @@ class Wire:
     def text(self, text: str) -> str:
         """*text* without the secrets in it."""
         return self._secrecy.texts.bounded(text, _TEXT)
+
+
+def _by_name(walk: Walk, name: str, value: object) -> Captured:
+    return walk.value(name, value)
+
+
+def _remember(known: dict[str, _Value], key: str, value: _Value) -> _Value:
+    if len(known) >= _REMEMBERED:
+        known.clear()
+    if len(key) <= _REMEMBERED_CHARACTERS:
+        known[key] = value
+    return value
 
 
 def _first_pairs(pairs: object) -> tuple[list[tuple[object, object]], int]:

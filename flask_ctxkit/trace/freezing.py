@@ -7,11 +7,13 @@ from datetime import datetime, timezone
 
 from ..definition import short_path
 from .model import Change, Event, ResponseChange, Trace
-from .recording import Changes, Step
+from .recording import Changes, Noted, Remark
+from .site import MAKE_REQUEST, MATCH, OPEN_SESSION, PUSH_APP, PUSH_REQUEST
+from .watcher import Delta, Headers, headers_delta
 
 if t.TYPE_CHECKING:
     from .recording import Recording
-    from .watcher import Delta
+    from .site import Site
 
 SIGNALS: t.Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("appcontext-pushed", ("push_app",)),
@@ -29,7 +31,8 @@ SIGNALS: t.Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 def freeze(recording: Recording) -> Trace:
     """The trace of *recording*, finished or still growing."""
-    events, position = _events(recording, recording.all_steps())
+    noted = [*_begun(recording), *recording.all_steps()]
+    events, position = _events(recording, noted)
     ended = recording.ended
     return Trace(
         id=recording.id,
@@ -38,7 +41,7 @@ def freeze(recording: Recording) -> Trace:
         name=_name(recording),
         method=recording.method,
         path=recording.path,
-        query=recording.query,
+        query=_query(recording),
         endpoint=recording.endpoint,
         status=recording.status,
         started_at=_iso(recording.wall),
@@ -50,14 +53,19 @@ def freeze(recording: Recording) -> Trace:
         session=_session(recording, position),
         response=_response(recording, events),
         signals=_signals(recording, events),
-        templates=tuple({"name": n, "event": position.get(i)} for n, i in recording.templates),
+        templates=tuple({"name": n, "event": position.get(site)} for n, site in recording.templates),
         exception=recording.error,
         contexts=_contexts(recording),
         environ=recording.environ or {},
-        g=dict(recording.g_seen.captured()),
+        g=dict(recording.g_seen.known()),
         dropped_events=recording.dropped,
-        own_cost_us=recording.own_ns / 1000,
+        own_cost_us=None,
     )
+
+
+def _query(recording: Recording) -> str | None:
+    query = (recording.environ or {}).get("QUERY_STRING")
+    return query if isinstance(query, str) and query else None
 
 
 def _name(recording: Recording) -> str:
@@ -78,57 +86,95 @@ def _iso(wall: float) -> str:
     return datetime.fromtimestamp(wall, timezone.utc).isoformat(timespec="microseconds")
 
 
+def _begun(recording: Recording) -> t.Iterator[Noted]:
+    """The first steps of a context, which are kept as times alone."""
+    start, end = recording.push_app
+    if not recording.has_request:
+        yield (PUSH_APP, start, end, None, None)
+        return
+    if recording.kind != "task":
+        yield (MAKE_REQUEST, *recording.made, None, None)
+    if recording.app_context is None and not recording.match_end and not recording.steps:
+        return
+    if not recording.reused:
+        yield (PUSH_APP, start, end, None, None)
+    yield (PUSH_REQUEST, end, end, None, None)
+    yield (OPEN_SESSION, end, recording.match_start or end, None, None)
+    if recording.match_end and not any(step[0] is MATCH for step in recording.steps):
+        yield (MATCH, recording.match_start, recording.match_end, None, None)
+
+
 def _events(
-    recording: Recording, steps: list[Step]
-) -> tuple[tuple[Event, ...], dict[int, int]]:
-    """The events in the order of their starts, and the index of each by its step's place."""
+    recording: Recording, steps: list[Noted]
+) -> tuple[tuple[Event, ...], dict[Site, int]]:
+    """The events in the order of their starts, and the first event of each site."""
     # A step is noted at its end, so what ran inside another stands before it.
-    ordered = sorted(
-        enumerate(steps),
-        key=lambda row: (row[1].start, row[1].end > row[1].start, -row[1].end, row[0]),
-    )
-    position = {place: index for index, (place, _) in enumerate(ordered, 1)}
+    order = {id(step): place for place, step in enumerate(steps)}
+    ordered = sorted(steps, key=lambda s: (s[1], s[2] > s[1], -s[2], order[id(s)]))
+    responses = _response_changes(steps)
     events: list[Event] = []
+    position: dict[Site, int] = {}
     open_ends: list[int] = []
-    for index, (_, step) in enumerate(ordered, 1):
-        while open_ends and open_ends[-1] <= step.start:
+    for index, step in enumerate(ordered, 1):
+        while open_ends and open_ends[-1] <= step[1]:
             open_ends.pop()
-        events.append(_event(index, step, recording.started, len(open_ends)))
-        if step.end > step.start:
-            open_ends.append(step.end)
+        position.setdefault(step[0], index)
+        response = responses.get(id(step), _NO_RESPONSE_CHANGE)
+        events.append(_event(index, step, recording.started, len(open_ends), response))
+        if step[2] > step[1]:
+            open_ends.append(step[2])
     return tuple(events), position
 
 
-def _event(index: int, step: Step, started: int, depth: int) -> Event:
-    definition = step.site.definition
-    changes = Changes(None, None, None, None)
-    if step.changes is not None:
-        changes = Changes._make(step.changes)
+def _response_changes(steps: list[Noted]) -> dict[int, ResponseChange]:
+    """What each step changed in the response, from what each left behind."""
+    changes: dict[int, ResponseChange] = {}
+    headers: Headers = ()
+    status: int | None = None
+    for step in steps:
+        if step[3] is None or step[3][2] is None:
+            continue
+        after, now = step[3][2], step[3][3]
+        moved = None if now is None or now == status else (status, now)
+        added, changed, removed = headers_delta(headers, after) or ({}, {}, {})
+        changes[id(step)] = ResponseChange(added, changed, removed, moved)
+        headers, status = after, now or status
+    return changes
+
+
+_NONE: t.Final = Remark()
+
+
+def _event(
+    index: int, step: Noted, started: int, depth: int, response: ResponseChange
+) -> Event:
+    site, start, end, changes, remark = step
+    g, session = (None, None) if changes is None else changes[:2]
+    told = remark or _NONE
     return Event(
         index=index,
-        phase=step.site.phase,
-        name=definition.name,
-        start_us=(step.start - started) / 1000,
-        duration_us=(step.end - step.start) / 1000,
-        outcome=step.outcome,
-        blueprint=step.site.blueprint,
-        where=definition.where,
-        source=_source(step),
+        phase=site.phase,
+        name=site.definition.name,
+        start_us=(start - started) / 1000,
+        duration_us=(end - start) / 1000,
+        outcome=told.outcome,
+        blueprint=site.blueprint,
+        where=site.definition.where,
+        source=_source(site),
         depth=depth,
-        members=step.members,
-        note=step.note,
-        error=step.error,
-        g=_change(changes.g),
-        session=_change(changes.session),
-        response=_response_change(changes),
+        members=told.members,
+        note=told.note,
+        error=told.error,
+        g=_change(g),
+        session=_change(session),
+        response=response,
     )
 
 
-def _source(step: Step) -> str:
-    blueprint = step.site.blueprint
-    if blueprint and step.site.definition.source == "this app":
-        return f"blueprint {blueprint}"
-    return step.site.definition.source
+def _source(site: Site) -> str:
+    if site.blueprint and site.definition.source == "this app":
+        return f"blueprint {site.blueprint}"
+    return site.definition.source
 
 
 _NO_CHANGE: t.Final = Change()
@@ -139,30 +185,18 @@ def _change(delta: Delta | None) -> Change:
     return _NO_CHANGE if delta is None else Change(*delta)
 
 
-def _response_change(changes: Changes) -> ResponseChange:
-    if changes.headers is None and changes.status is None:
-        return _NO_RESPONSE_CHANGE
-    return ResponseChange(*(changes.headers or ({}, {}, {})), status=changes.status)
-
-
-def _session(recording: Recording, position: dict[int, int]) -> dict[str, t.Any] | None:
-    state = recording.session_state
+def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any] | None:
+    state = recording.session_now()
     if state is None:
-        if recording.session is None:
-            return None
-        state = recording.session.state()
-    saved = any(name.lower() == "set-cookie" for name, _ in recording.sent_headers)
-    return {**state, "accessed_by": _first_event(recording, position), "saved": saved}
-
-
-def _first_event(recording: Recording, position: dict[int, int]) -> int | None:
-    """The event that touched the session first."""
-    state = recording.session_state
-    site = state["accessed_by"] if state is not None else recording.session.first
-    for place, step in enumerate(recording.all_steps()):
-        if site is not None and step.site is site:
-            return position[place]
-    return None
+        return None
+    first = recording.session_first
+    seen = recording.session_seen
+    return {
+        "state": state,
+        "names": {} if seen is None else dict(seen.known()),
+        "accessed_by": None if first is None else position.get(first),
+        "saved": any(name.lower() == "set-cookie" for name, _ in recording.headers),
+    }
 
 
 def _response(recording: Recording, events: tuple[Event, ...]) -> dict[str, t.Any] | None:
@@ -174,7 +208,7 @@ def _response(recording: Recording, events: tuple[Event, ...]) -> dict[str, t.An
             setters[name.lower()] = event.index
     return {
         "status": recording.status,
-        "headers": [[n, v, setters.get(n.lower())] for n, v in recording.sent_headers],
+        "headers": [[n, v, setters.get(n.lower())] for n, v in recording.headers],
         "streamed": recording.streamed,
     }
 

@@ -10,6 +10,7 @@ import threading
 import traceback
 import typing as t
 from contextlib import suppress
+from operator import is_
 
 from werkzeug.wsgi import ClosingIterator
 
@@ -17,16 +18,15 @@ from .. import internals
 from ..definition import short_path
 from ..units import current_unit
 from .model import Error
-from .recording import Recording, now
-from .site import FLASK_FUNCTIONS, MAKE_RESPONSE, SAVE_SESSION, START_RESPONSE, Site, Sites
-from .watcher import Capture, SessionWatch
+from .recording import Recording, Remark, now
+from .site import FLASK_FUNCTIONS, MAKE_RESPONSE, SAVE_SESSION, START_RESPONSE, Site
+from .watcher import NAMES, Capture, Watcher
 
 if t.TYPE_CHECKING:
-    from types import CodeType, TracebackType
+    from types import TracebackType
 
-    from flask import Flask
-
-    from .model import Captured, Kind, Outcome
+    from .model import Captured, Kind
+    from .watcher import Headers
 
 KEY: t.Final = "_ctxkit"
 """The attribute of a context that holds its recording."""
@@ -34,6 +34,8 @@ FRAMES: t.Final = 30
 """The most frames that are kept of an exception's traceback, the innermost ones."""
 MESSAGE: t.Final = 500
 """The most characters that are kept of an exception's message."""
+HARMLESS: t.Final = 1000
+"""The most headers that are remembered as harmless."""
 _SPREAD: t.Final = 0x9E3779B1
 """Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
 
@@ -83,7 +85,7 @@ class Recorder:
         self.rate = rate
         self.app_name = app_name
         self.limit = limit // 2
-        self.sites = Sites()
+        self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
@@ -99,51 +101,57 @@ class Recorder:
 
     # ------------------------------------------------------------------ begin
 
-    def begin(self, ctx: t.Any, kind: Kind, started: int) -> Recording | None:
+    def begin(
+        self, ctx: t.Any, kind: Kind, made: tuple[int, int], request: t.Any
+    ) -> Recording | None:
         """A recording for *ctx*, which is about to be pushed; None where it is not sampled."""
         if self.rate < 1 and self._random.random() >= self.rate:
             return None
-        if os.getpid() != self.pid:  # forked: an id of the parent's must not come again
+        unit = current_unit()
+        if unit.worker != self.pid:  # forked: an id of the parent's must not come again
             self._started()
         serial = (self._first + next(self._serials) * _SPREAD) & 0xFFFFFFFF
-        recording = Recording(self, serial, kind, current_unit(), started)
-        request = internals.request_of(ctx)
+        recording = Recording(self, serial, kind, unit, made)
         if request is not None:
             recording.has_request = True
             recording.request = request
             recording.method = request.method
             recording.path = request.path
-        outer = self.current()
-        if outer is not None:
-            recording.parent = outer.id
+        if internals.current_app_context(None) is not None:
+            outer = self.current()
+            if outer is not None:
+                recording.parent = outer.id
         self.registry.entered(ctx, recording)
         return recording
 
-    def bind(self, recording: Recording, app_context: t.Any) -> None:
-        """Tell *recording* its application context, whose ``g`` it watches."""
+    def bind(self, recording: Recording, ctx: t.Any) -> None:
+        """Once per context, when its variables are set: watch its ``g`` and its session."""
+        if not recording.has_request:
+            app_context = ctx
+        else:
+            app_context, own = internals.app_context_of(ctx)
+            if own:
+                app_context._ctxkit = recording  # noqa: SLF001
+            elif not internals.ONE_CONTEXT:
+                recording.reused = True
+            session = internals.raw_session(ctx)
+            if session is not None:
+                recording.watch_session(session)
         recording.app_context = app_context
         recording.g = live = getattr(app_context.g, "__dict__", None)
-        if live and not recording.steps:
-            recording.g_seen.seed(live)
-
-    def opened(self, recording: Recording, ctx: t.Any) -> None:
-        """Watch the session of *ctx*, which was just opened."""
-        session = internals.raw_session(ctx)
-        if session is not None and recording.session is None:
-            recording.session = SessionWatch(session, self.capture)
+        if live and (recording.reused or recording.kind == "task"):
+            recording.g_seen = Watcher(self.capture, live)
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
         ctx = internals.current_app_context(None)
-        if ctx is None:
-            return None
-        recording: Recording | None = ctx.__dict__.get(KEY)
+        recording: Recording | None = getattr(ctx, KEY, None)
         if internals.ONE_CONTEXT or (recording is not None and recording.has_request):
             return recording
         # A request may have found this application context pushed, and share it.
         request_context = internals.current_request_context()
-        if request_context is not None:
-            inner: Recording | None = request_context.__dict__.get(KEY)
+        if request_context is not None and ctx is not None:
+            inner: Recording | None = getattr(request_context, KEY, None)
             if inner is not None and inner.app_context is ctx:
                 return inner
         return recording
@@ -158,11 +166,8 @@ class Recorder:
             end = now()
             recording.odd = True
             recording.errors = (*recording.errors, id(error))
-            changes = recording.look(site)
-            if recording.pending:
-                changes = recording.with_pending(site, changes)
-            told = self.describe(error)
-            recording.note((site, start, end, "raised", changes, told, note or None, ()))
+            remark = Remark("raised", self.describe(error), note or None)
+            recording.add((site, start, end, recording.look(site), remark))
         except BaseException as own:
             self.failed("raised", own)
 
@@ -172,24 +177,40 @@ class Recorder:
         recording.error = told = self.describe(error)
         if id(error) not in recording.errors:
             site = _flask_step(error.__traceback__)
-            recording.note((site, recording.mark, now(), "raised", None, told, None, ()))
+            recording.add((site, recording.mark, now(), None, Remark("raised", told)))
 
     def started_response(
         self, recording: Recording, status: str, headers: list[tuple[str, str]]
     ) -> None:
         """The last look: the response goes to the server, and nothing can change it now."""
         end = now()
-        watch = recording.response
-        if watch is not None and recording.sent is None:
-            changes = recording.look_response(watch.response, SAVE_SESSION)
-            recording.note((SAVE_SESSION, recording.mark, end, "ok", changes, None, None, ()))
-            recording.streamed = _is_streamed(watch.response)
-            delta = watch.headers.look_headers([*headers])
-            final = None if delta is None else (None, None, delta, None)
-            recording.note((START_RESPONSE, end, end, "ok", final, None, None, ()))
+        response = recording.response
+        if response is not None and recording.sent is None:
+            changes = recording.look_response(response, SAVE_SESSION)
+            recording.add((SAVE_SESSION, recording.mark, end, changes, None))
+            recording.streamed = response.is_streamed and not _is_whole(response)
+        last = recording.pairs
+        final = None
+        if len(last) != len(headers) or not all(map(is_, headers, last)):
+            recording.headers = self.capture_headers(headers)
+            final = (None, None, recording.headers, None)
+        recording.add((START_RESPONSE, end, end, final, None))
         recording.sent = len(recording.steps)
         recording.status = int(status[:3])
-        recording.sent_headers = self.redactor.headers(headers)
+
+    def capture_headers(self, pairs: t.Sequence[tuple[str, str]]) -> Headers:
+        """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are."""
+        known = self._harmless.get
+        return tuple([known(pair) or self._capture_header(pair) for pair in pairs[:NAMES]])
+
+    def _capture_header(self, pair: tuple[str, str]) -> tuple[str, Captured]:
+        name, value = pair
+        [(_, captured)] = self.redactor.headers([pair])
+        if type(value) is str and captured == value:
+            if len(self._harmless) >= HARMLESS:
+                self._harmless.clear()
+            self._harmless[pair] = pair
+        return (name, captured)
 
     # ----------------------------------------------------------------- finish
 
@@ -203,7 +224,6 @@ class Recorder:
         try:
             if recording.request is not None:
                 recording.environ = self.redactor.environ(recording.request.environ)
-                recording.query = recording.environ.get("QUERY_STRING")
             recording.release()
         except BaseException as own:
             self.failed("release", own)
@@ -211,9 +231,9 @@ class Recorder:
             try:
                 sink(recording)
             except BaseException as own:
-                self.failed(f"sink {getattr(sink, '__qualname__', sink.__class__.__name__)}", own)
+                self.failed(f"sink {getattr(sink, '__qualname__', type(sink).__name__)}", own)
         self.finished += 1
-        self.own_ns += recording.own_ns + now() - begun
+        self.own_ns += now() - begun
 
     # --------------------------------------------------------------- failures
 
@@ -264,11 +284,10 @@ def _message(error: BaseException) -> str:
     return ", ".join(shown)[:MESSAGE]
 
 
-def _is_streamed(response: t.Any) -> bool:
+def _is_whole(response: t.Any) -> bool:
     # Flask makes a response of an HTTPException by calling it: a body that is an iterator
     # although it is whole.
-    whole = type(response.response) is ClosingIterator and response.content_length is not None
-    return bool(response.is_streamed) and not whole
+    return type(response.response) is ClosingIterator and response.content_length is not None
 
 
 def _flask_step(frames: TracebackType | None) -> Site:

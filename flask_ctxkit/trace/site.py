@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-from types import FunctionType
 
 from ..definition import Definition, define
 from .model import Phase
@@ -11,33 +10,25 @@ from .model import Phase
 if t.TYPE_CHECKING:
     from flask import Flask
 
-KEPT: t.Final = 2000
-"""The most sites that are remembered; functions made anew in each request would pile up."""
-
 
 class Site:
     """Compared by identity, so that a request's way is a tuple of sites."""
 
-    __slots__ = ("blueprint", "definition", "own", "phase")
+    __slots__ = ("answers", "blueprint", "definition", "phase")
 
     def __init__(
-        self,
-        phase: Phase,
-        definition: Definition,
-        blueprint: str | None = None,
-        *,
-        own: bool = False,
+        self, phase: Phase, definition: Definition, blueprint: str | None = None
     ) -> None:
         self.phase = phase
         self.definition = definition
         self.blueprint = blueprint
-        self.own = own
-        """Whether the function is Flask's or the kit's, and not a hook or a view."""
+        self.answers = phase == "before_request"
+        """Whether a result other than None is the response."""
 
 
 def flask_site(phase: Phase, name: str | None = None) -> Site:
     """A step of Flask's own, which has no function of the user's."""
-    return Site(phase, Definition(name or phase, "flask", None, "Flask"), own=True)
+    return Site(phase, Definition(name or phase, "flask", None, "Flask"))
 
 
 MAKE_REQUEST: t.Final = flask_site("make_request")
@@ -63,50 +54,51 @@ FLASK_FUNCTIONS: t.Final[dict[str, Site]] = {
 }
 """Which step of Flask's own a function in a traceback belongs to."""
 
+CALLERS: t.Final[dict[str, Phase]] = {
+    "preprocess_request": "before_request",
+    "dispatch_request": "view",
+    "process_response": "after_request",
+    "handle_user_exception": "error_handler",
+    "handle_http_exception": "error_handler",
+    "handle_exception": "error_handler",
+    "do_teardown_request": "teardown_request",
+    "do_teardown_appcontext": "teardown_appcontext",
+    "update_template_context": "template",
+    "send": "signal",
+}
+"""The phase of a function that goes through ``ensure_sync``, by the name of its caller."""
+
 _TABLES: t.Final[dict[str, str]] = {
     "before_request": "before_request_funcs",
     "after_request": "after_request_funcs",
     "teardown_request": "teardown_request_funcs",
-    "url_value_preprocessor": "url_value_preprocessors",
+    "template": "template_context_processors",
 }
 
 
-class Sites:
-    """The sites of one app's functions, made at first use and remembered."""
+def make_site(phase: Phase, function: t.Any, app: Flask) -> tuple[Site, bool]:
+    """The site of *function*, and whether it stands in a table of *app*.
 
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[Phase, t.Any], Site] = {}
-
-    def site(self, phase: Phase, function: t.Any, app: Flask) -> Site:
-        """The site of *function* in *phase*."""
-        # Only plain functions: the hash of a callable object would be the user's code.
-        plain = type(function) is FunctionType
-        if plain:
-            known = self._known.get((phase, function))
-            if known is not None:
-                return known
-        site = Site(phase, define(function, app), _blueprint(phase, function, app))
-        if plain:
-            if len(self._known) >= KEPT:
-                self._known.clear()
-            self._known[phase, function] = site
-        return site
+    A function that stands in none was made for this request alone.
+    """
+    registered, blueprint = _registered(phase, function, app)
+    return Site(phase, define(function, app), blueprint), registered
 
 
-def _blueprint(phase: Phase, function: object, app: Flask) -> str | None:
-    """The blueprint that registered *function*, or None for the app itself."""
+def _registered(phase: Phase, function: object, app: Flask) -> tuple[bool, str | None]:
+    """Whether *function* is registered on *app* for *phase*, and by which blueprint."""
     if phase == "view":
         for endpoint, view in app.view_functions.items():
             if view is function:
-                return endpoint.rpartition(".")[0] or None
-    if phase == "error_handler":
+                return True, endpoint.rpartition(".")[0] or None
+    elif phase == "error_handler":
         for name, codes in app.error_handler_spec.items():
             if any(f is function for handlers in codes.values() for f in handlers.values()):
-                return t.cast("str | None", name)
+                return True, t.cast("str | None", name)
+    elif phase == "teardown_appcontext":
+        return any(f is function for f in app.teardown_appcontext_funcs), None
     table = getattr(app, _TABLES.get(phase, ""), {})
     for name, functions in table.items():
-        if any(registered is function for registered in functions):
-            return t.cast("str | None", name)
-    return None
+        if any(f is function for f in functions):
+            return True, t.cast("str | None", name)
+    return False, None

@@ -1,8 +1,14 @@
-"""How a namespace changed since the last look: ``g``, the session, the response headers."""
+"""How a namespace changed since the last look: ``g``, the session, the response headers.
+
+Values are compared by identity only: ``==`` would call the ``__eq__`` of the user's. A value
+that was replaced or removed so stays alive until the step that did it has ended; by its
+address alone a new value could pass for the old one.
+"""
 
 from __future__ import annotations
 
 import typing as t
+from itertools import chain
 from operator import is_
 
 if t.TYPE_CHECKING:
@@ -11,162 +17,144 @@ if t.TYPE_CHECKING:
 Capture = t.Callable[[str, t.Any], "Captured"]
 """Turns a name and a user's value into a redacted copy."""
 
+Delta = tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]
+"""What was added, changed (``[before, after]``) and removed, names to captured values."""
+
+Live = dict[t.Any, t.Any]
 NAMES: t.Final = 200
 """The most names of a namespace whose values are captured; more are counted."""
+_NOTHING: t.Final[dict[str, t.Any]] = {}
 
 
-class Delta(t.NamedTuple):
-    """How a namespace changed: names to captured values, ``[before, after]`` if changed."""
+def same(live: Live, seen: tuple[t.Any, ...]) -> bool:
+    """Whether *live* holds the names and values, by identity, that :func:`seen_in` saw."""
+    return 2 * len(live) == len(seen) and all(map(is_, chain(live, live.values()), seen))
 
-    added: dict[str, Captured]
-    changed: dict[str, Captured]
-    removed: dict[str, Captured]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.added, *self.changed, *self.removed)
+def seen_in(live: Live) -> tuple[t.Any, ...]:
+    """The names of *live*, then its values, for :func:`same`."""
+    return (*live, *live.values())
+
+
+class Watcher:
+    """A namespace as the last look left it."""
+
+    __slots__ = ("_capture", "_known", "seen")
+
+    def __init__(self, capture: Capture, live: Live | None = None) -> None:
+        self._capture = capture
+        self.seen = () if not live else seen_in(live)
+        self._known: dict[str, Captured] | None = None if live else {}
+
+    def known(self) -> dict[str, Captured]:
+        """What was there at the last look, captured; now, if nothing had changed since."""
+        if self._known is None:
+            half = len(self.seen) // 2
+            names = self.seen[: min(half, NAMES)]
+            pairs = zip(map(name_of, names), self.seen[half:], strict=False)
+            self._known = {name: self._capture(name, value) for name, value in pairs}
+        return self._known
+
+    def look(self, live: Live) -> Delta | None:
+        """What changed in *live* since the last look, or None."""
+        seen, count = self.seen, len(live)
+        if 2 * count == len(seen) and all(map(is_, chain(live, live.values()), seen)):
+            return None
+        known, before = self.known(), len(seen) // 2
+        self.seen = seen_in(live)
+        if before < count <= NAMES and self.seen[:before] == seen[:before]:
+            kept = self.seen[count : count + before]
+            if all(map(is_, kept, seen[before:])):
+                return self._added(before, count), _NOTHING, _NOTHING
+        return self._differ(dict(zip(map(name_of, seen), seen[before:], strict=False)), known)
+
+    def _added(self, before: int, count: int) -> dict[str, Captured]:
+        added = {}
+        for place in range(before, count):
+            name = name_of(self.seen[place])
+            added[name] = self._capture(name, self.seen[count + place])
+        self._known = {**self.known(), **added}
+        return added
+
+    def _differ(self, before: dict[str, t.Any], known: dict[str, Captured]) -> Delta | None:
+        added: dict[str, Captured] = {}
+        changed: dict[str, Captured] = {}
+        after: dict[str, Captured] = {}
+        half = len(self.seen) // 2
+        for key, value in zip(self.seen[: min(half, NAMES)], self.seen[half:], strict=False):
+            name = name_of(key)
+            if name in known and before.get(name, known) is value:
+                after[name] = known[name]
+                continue
+            after[name] = captured = self._capture(name, value)
+            if name in known:
+                changed[name] = [known[name], captured]
+            else:
+                added[name] = captured
+        if half > NAMES and known.get("$cut") != half - NAMES:
+            after["$cut"] = added["$cut"] = half - NAMES
+        removed = {name: known[name] for name in known if name not in after}
+        self._known = after
+        return (added, changed, removed) if added or changed or removed else None
+
+    def release(self) -> None:
+        """Let go of the user's objects; what was captured stays."""
+        self.known()
+        self.seen = ()
+
+
+def name_of(key: object) -> str:
+    """*key* if it is a string, or a stand-in: other keys are the user's objects."""
+    return key if type(key) is str else f"<{type(key).__name__}>"
 
 
 def merged(first: Delta | None, second: Delta | None) -> Delta | None:
     """The change from before *first* to after *second*."""
     if first is None or second is None:
         return second if first is None else first
-    added, changed, removed = dict(first.added), dict(first.changed), dict(first.removed)
-    for name, after in second.added.items():
+    added, changed, removed = dict(first[0]), dict(first[1]), dict(first[2])
+    for name, after in second[0].items():
         if name in removed:
             changed[name] = [removed.pop(name), after]
         else:
             added[name] = after
-    for name, (before, after) in second.changed.items():
+    for name, (before, after) in second[1].items():
         if name in added:
             added[name] = after
         else:
             changed[name] = [changed.pop(name, [before])[0], after]
-    for name, before in second.removed.items():
-        if added.pop(name, second) is second:
-            removed[name] = changed.pop(name, [before])[0]
-    return Delta(added, changed, removed) if added or changed or removed else None
-
-
-class Watcher:
-    """Remembers a namespace by the identity of its values, never by comparing them.
-
-    It keeps a replaced or removed value alive until the step that replaced it has ended:
-    by its address alone a new value could pass for the old one.
-    """
-
-    __slots__ = ("_capture", "_names", "_seeded", "_values", "known")
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        self._names: t.Sequence[t.Any] = ()
-        self._values: t.Sequence[t.Any] = ()
-        self.known: dict[str, Captured] = {}
-        """What was there at the last look, captured."""
-        self._seeded = False
-
-    def seed(self, live: dict[t.Any, t.Any]) -> None:
-        """Take what *live* holds as given; its values are captured if one of them changes."""
-        if live:
-            self._names, self._values, self._seeded = [*live], [*live.values()], True
-
-    def captured(self) -> dict[str, Captured]:
-        """What was there at the last look, captured now if nothing had changed since."""
-        if self._seeded:
-            self._seeded = False
-            pairs = zip(self._names[:NAMES], self._values, strict=False)
-            self.known = {_text(key): self._capture(_text(key), value) for key, value in pairs}
-        return self.known
-
-    def look(self, live: dict[t.Any, t.Any]) -> Delta | None:
-        """What changed in *live* since the last look, or None."""
-        if len(live) == len(self._names):
-            if not live:
-                return None
-            if all(map(is_, live.values(), self._values)) and all(map(is_, live, self._names)):
-                return None
-        return self._differ(live)
-
-    def _differ(self, live: dict[t.Any, t.Any]) -> Delta | None:
-        before = dict(zip(map(_text, self._names), self._values, strict=True))
-        known, capture = self.captured(), self._capture
-        added: dict[str, Captured] = {}
-        changed: dict[str, Captured] = {}
-        after: dict[str, Captured] = {}
-        names, values = list(live), list(live.values())
-        for key, value in zip(names[:NAMES], values, strict=False):
-            name = _text(key)
-            if name not in known:
-                after[name] = added[name] = capture(name, value)
-            elif before.get(name, known) is value:
-                after[name] = known[name]
-            else:
-                after[name] = capture(name, value)
-                changed[name] = [known[name], after[name]]
-        if len(names) > NAMES:
-            after["$cut"] = len(names) - NAMES
-            added["$cut"] = after["$cut"]
-        removed = {name: known[name] for name in known if name not in after}
-        self._names, self._values, self.known = names, values, after
-        return Delta(added, changed, removed) if added or changed or removed else None
-
-    def look_headers(self, pairs: list[tuple[str, str]]) -> Delta | None:
-        """What changed in a list of headers; the values of a repeated name are joined."""
-        if len(pairs) == len(self._values) and all(map(is_, pairs, self._values)):
-            return None
-        self._values = pairs
-        joined: dict[str, str] = {}
-        for name, value in pairs[:NAMES]:
-            joined[name] = f"{joined[name]}\n{value}" if name in joined else value
-        known = self.known
-        after = {name: self._capture(name, value) for name, value in joined.items()}
-        added = {name: after[name] for name in after if name not in known}
-        removed = {name: known[name] for name in known if name not in after}
-        changed = {
-            name: [known[name], after[name]]
-            for name in after
-            if name in known and known[name] != after[name]  # captured: plain data
-        }
-        self.known = after
-        return Delta(added, changed, removed) if added or changed or removed else None
-
-    def release(self) -> None:
-        """Let go of the user's objects; what was captured stays."""
-        self.captured()
-        self._names = self._values = ()
-
-
-def _text(key: object) -> str:
-    return key if type(key) is str else f"<{type(key).__name__}>"
-
-
-class SessionWatch:
-    """The session as the last step left it. Looking never counts as access."""
-
-    __slots__ = ("_known", "first", "raw", "seen")
-
-    def __init__(self, raw: t.Any, capture: Capture) -> None:
-        self.raw = raw
-        self.first: t.Any = None
-        """The site of the step that touched the session first."""
-        self.seen: Watcher | None = None
-        if issubclass(type(raw), dict):
-            self.seen = Watcher(capture)
-            self.seen.seed(raw)
-
-    def look(self, site: t.Any) -> Delta | None:
-        """What changed since the last look; None as well where nobody touched the session."""
-        if self.first is None:
-            if not self.raw.accessed:
-                return None
-            self.first = site
-        return None if self.seen is None else self.seen.look(self.raw)
-
-    def state(self) -> dict[str, t.Any]:
-        """The session's part of a trace, but for what the response tells."""
-        names = {} if self.seen is None else self.seen.captured()
-        if self.first is None:
-            state = "untouched" if names else "absent"
+    for name, before in second[2].items():
+        if name in added:
+            del added[name]
         else:
-            state = "changed" if self.raw.modified else "read"
-        return {"state": state, "names": names, "accessed_by": self.first}
+            removed[name] = changed.pop(name, [before])[0]
+    return (added, changed, removed) if added or changed or removed else None
+
+
+Headers = tuple[tuple[str, "Captured"], ...]
+"""Captured headers, in their order."""
+
+
+def headers_delta(before: Headers, after: Headers) -> Delta | None:
+    """How two captured lists of headers differ; the values of a repeated name are joined."""
+    known, now = _joined(before), _joined(after)
+    added = {name: value for name, value in now.items() if name not in known}
+    removed = {name: value for name, value in known.items() if name not in now}
+    changed = {
+        name: [known[name], value]
+        for name, value in now.items()
+        if name in known and known[name] != value
+    }
+    return (added, changed, removed) if added or changed or removed else None
+
+
+def _joined(headers: Headers) -> dict[str, Captured]:
+    joined: dict[str, Captured] = {}
+    for name, value in headers:
+        if name not in joined:
+            joined[name] = value
+        elif type(joined[name]) is str and type(value) is str:
+            joined[name] = f"{joined[name]}\n{value}"
+        else:
+            joined[name] = [joined[name], value]
+    return joined

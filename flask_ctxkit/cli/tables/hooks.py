@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .. import fields
 from ..document import Cell, Column, Line, Span, Table, cell, heading, line
-from ..text import counted
+from ..text import clean, counted
 from ..values import value_text
 from . import marks
 from .trace import header_rows
@@ -121,7 +121,7 @@ def header_document(report: fields.Row, header: str, traces: t.Sequence[fields.R
     rows = tuple(
         (*_row(step), _header_cell(step, counts, last)) for step in fields.rows(report, "steps")
     )
-    column = Column(f"SET {header}", least=16)
+    column = Column(f"SET {clean(header)}", least=16)
     blocks: list[Block] = [*_sentence(report), Table((*_COLUMNS, column), rows)]
     return [*blocks, *_header_lines(header, traces, last)]
 

@@ -124,7 +124,7 @@ def _events(trace: fields.Row, wanted: Wanted) -> t.Iterator[Block]:
     shown, left_out = (before, 0) if wanted.full else _bounded(before)
     rows: list[Row | Rule] = [_event_row(event, end) for event in shown]
     if handed < len(events):
-        rows.append(Rule("response handed to the server; nothing below can change it"))
+        rows.append(Rule("response handed to the server"))
         after, more = (events[handed:], 0) if wanted.full else _bounded(events[handed:])
         rows += [_event_row(event, end) for event in after]
         left_out += more

@@ -1,0 +1,208 @@
+"""Blueprint: the "break it" page, whose switches plant the mistakes of ``planted.py``."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+import typing as t
+from dataclasses import dataclass
+
+from flask import Blueprint, abort, current_app, redirect, render_template, url_for
+
+from flask_ctxkit import current_ctxkit, report
+
+from . import planted
+from .background import start
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from werkzeug import Response
+
+    from .switchboard import Switchboard
+
+mistakes = Blueprint("mistakes", __name__)
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """``plant`` puts it into an app; ``codes`` are the findings that it should raise."""
+
+    plant: t.Callable[[Flask, Blueprint], None]
+    codes: tuple[str, ...]
+    title: str
+    story: str
+    visits: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.plant.__name__.replace("_", "-")
+
+    @property
+    def path(self) -> str:
+        return f"/broken/{self.name}"
+
+    @property
+    def source(self) -> str:
+        body = inspect.getsource(self.plant).split("\n", 2)[2]
+        return textwrap.dedent(body).strip("\n")
+
+
+MISTAKES = {
+    mistake.name: mistake
+    for mistake in (
+        Mistake(
+            planted.hook_order,
+            ("hook-order",),
+            "A hook asks too early",
+            "One hook greets the visitor, the next one finds out who that is.",
+        ),
+        Mistake(
+            planted.registered_twice,
+            ("hook-registered-twice",),
+            "A hook is registered twice",
+            "A decorator and an init function both register it, so every visit counts double.",
+        ),
+        Mistake(
+            planted.guard_skipped,
+            ("hook-skips-guard",),
+            "A cache answers before the door is checked",
+            "Whoever comes second gets the page of the first, without being asked who they are.",
+            visits=2,
+        ),
+        Mistake(
+            planted.slow_hook,
+            ("hook-slow",),
+            "A hook is slow",
+            "It asks the weather service before every single view.",
+        ),
+        Mistake(
+            planted.forgotten_pop,
+            ("context-wrong-pop", "context-popped-wrongly"),
+            "A view forgets to pop",
+            "It pushes an application context for some work and leaves it on top of its own.",
+        ),
+        Mistake(
+            planted.never_popped,
+            ("context-never-popped",),
+            "A thread never pops",
+            "It pushes an application context, as many a script does, and ends.",
+        ),
+        Mistake(
+            planted.abandoned_stream,
+            ("context-left-current",),
+            "A stream is abandoned",
+            "A body is begun, kept, and never read to its end: its context stays on the thread.",
+        ),
+        Mistake(
+            planted.late_stream,
+            ("context-missing",),
+            "A stream reads the request too late",
+            "The body is made after the request's context was popped.",
+        ),
+        Mistake(
+            planted.thread_without_guest,
+            ("g-elsewhere",),
+            "A thread expects the request's g",
+            "It pushes a context of its own, whose g is empty.",
+            visits=2,
+        ),
+        Mistake(
+            planted.header_overwritten,
+            ("header-overwritten",),
+            "Two hooks fight over a header",
+            "One lets nobody frame the page, the other lets the whole site.",
+        ),
+        Mistake(
+            planted.cookie_for_everyone,
+            ("header-cookie-public",),
+            "A cookie that a cache may share",
+            "The page is public for an hour, and carries one visitor's session.",
+        ),
+        Mistake(
+            planted.masked_error,
+            ("teardown-masked-error",),
+            "A teardown hides the real error",
+            "The view fails, then the cleaning up fails as well, and only that is reported.",
+        ),
+        Mistake(
+            planted.after_request_fails,
+            ("after-request-raised",),
+            "An after_request function fails",
+            "The answer becomes a 500, and what the view wrote to the session is lost.",
+        ),
+        Mistake(
+            planted.session_too_late,
+            ("session-changed-too-late",),
+            "The session changes after it was saved",
+            "A teardown function counts the visit when the cookie is long gone.",
+        ),
+        Mistake(
+            planted.reopened,
+            ("g-reopened",),
+            "What was closed is opened again",
+            "One teardown function closes the ledger, the next one looks something up in it.",
+        ),
+        Mistake(
+            planted.weak_secret,
+            ("secret-weak",),
+            "The secret is one that everybody knows",
+            "Whoever guesses it can write any session they like.",
+        ),
+    )
+}
+
+
+def init_app(app: Flask, names: t.Collection[str]) -> None:
+    app.register_blueprint(mistakes)
+    for name in names:
+        blueprint = Blueprint(name, __name__, url_prefix=MISTAKES[name].path)
+        MISTAKES[name].plant(app, blueprint)
+        app.register_blueprint(blueprint)
+
+
+def switchboard() -> Switchboard:
+    return t.cast("Switchboard", current_app.extensions["switchboard"])
+
+
+@mistakes.get("/break")
+def switches() -> str:
+    said: dict[str, list[str]] = {}
+    for finding in report.findings(current_ctxkit)["findings"]:
+        said.setdefault(finding["code"], []).append(finding["message"])
+    return render_template(
+        "switches.html",
+        mistakes=MISTAKES.values(),
+        planted=switchboard().planted,
+        said={
+            mistake.name: [text for code in mistake.codes for text in said.get(code, ())]
+            for mistake in MISTAKES.values()
+            if mistake.name in switchboard().planted
+        },
+    )
+
+
+@mistakes.post("/break/<name>")
+def switch(name: str) -> Response:
+    """Plant the mistake, or take it out again; the app starts anew."""
+    if name not in MISTAKES:
+        abort(404)
+    board = switchboard()
+    board.plant(board.planted ^ {name})
+    return redirect(url_for("mistakes.switches", _anchor=name))
+
+
+@mistakes.post("/break/<name>/make")
+def make(name: str) -> Response:
+    """Visit the broken page as a browser would, in a thread of its own."""
+    if name not in switchboard().planted:
+        abort(404)
+    for _ in range(MISTAKES[name].visits):
+        start(f"visit-{name}", visit, MISTAKES[name].path).join()
+    return redirect(url_for("mistakes.switches", _anchor=name))
+
+
+def visit(app: Flask, path: str) -> None:
+    try:
+        app.test_client().get(path)  # in debug an error comes through, as to a debugger
+    except Exception as error:
+        app.logger.info("%s raised %s, as it was asked to", path, type(error).__name__)

@@ -1,0 +1,385 @@
+"""Contexts: left behind, popped wrongly, shared by accident, or missing."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .facts import Known, Writer, shared_context
+from .model import Evidence, Failure, Finding, Rule
+from .wording import identity, listed, phased, told
+
+if t.TYPE_CHECKING:
+    from ..contexts.registry import Leak, Live
+    from ..trace.model import Error, Event, Trace
+    from .facts import Hook
+
+OUTSIDE: t.Final = {
+    "Working outside of application context": "application",
+    "Working outside of request context": "request",
+    "There is no request in this context": "request",
+}
+"""How Flask's messages begin, and the context that was missing."""
+OUT_OF_ORDER: t.Final = ("Popped wrong ", "it is not the active context")
+TWICE: t.Final = ("has already been used once", "it is not pushed")
+
+# ------------------------------------------------------------------------------ leaks
+
+
+def left_current(_lives: t.Sequence[Live], leaks: t.Sequence[Leak]) -> t.Iterator[Finding]:
+    """A context outlived the worker's call that pushed it."""
+    for leak in leaks:
+        if leak.kind != "left-current":
+            continue
+        now = "is still" if leak.still else "stayed"
+        yield Finding(
+            f"{_subject(leak)} {now} current in {leak.unit.name} after the worker's call that "
+            f"pushed it had ended{_pushed_at(leak)}. {_dirtied(leak, leaks)}".strip(),
+            _pushed(leak),
+            "Whoever pushes a context must pop it: use a with block. A body made with "
+            "stream_with_context keeps its context until it is read to the end or closed.",
+            f"{leak.method} {leak.path} {_place(leak)}",
+            trace=leak.trace,
+        )
+
+
+def _dirtied(leak: Leak, leaks: t.Sequence[Leak]) -> str:
+    later = sum(o.kind == "dirty-start" and o.trace == leak.trace for o in leaks)
+    if leak.trace is None or not later:
+        return ""
+    return f"{later} later request{'s'[: later > 1]} started while it was current."
+
+
+def dirty_start(_lives: t.Sequence[Live], leaks: t.Sequence[Leak]) -> t.Iterator[Finding]:
+    """A request found a context current that had ended."""
+    told_of = {leak.trace for leak in leaks if leak.kind == "left-current"}
+    for leak in leaks:
+        # A context that nobody recorded may be one that its owner is using, in a test.
+        if leak.kind != "dirty-start" or leak.trace is None or leak.trace in told_of:
+            continue
+        yield Finding(
+            f"A request started in {leak.unit.name} while the context of an ended one was "
+            f"current: {leak.method} {leak.path}{_pushed_at(leak)}.",
+            _pushed(leak),
+            "Pop what is pushed, in the unit that pushed it: use a with block.",
+            f"{leak.method} {leak.path} {_place(leak)}",
+            trace=leak.trace,
+        )
+
+
+def never_popped(_lives: t.Sequence[Live], leaks: t.Sequence[Leak]) -> t.Iterator[Finding]:
+    """A context was dropped without a pop."""
+    for leak in leaks:
+        if leak.kind == "never-popped":
+            yield Finding(
+                f"{_subject(leak)} of {leak.unit.name} was dropped without being popped"
+                f"{_pushed_at(leak)}: its teardown functions did not run.",
+                _pushed(leak),
+                "Use a with block, which pops it: with app.app_context(): ...",
+                f"{leak.method} {leak.path} {_place(leak)}",
+                trace=leak.trace,
+            )
+
+
+def popped_wrongly(_lives: t.Sequence[Live], leaks: t.Sequence[Leak]) -> t.Iterator[Finding]:
+    """Popping a context failed."""
+    for leak in leaks:
+        if leak.kind == "wrong-pop":
+            yield Finding(
+                f"{_subject(leak)} was popped in the wrong order or place, in {leak.unit.name}"
+                f"{_pushed_at(leak)}.",
+                (Evidence(leak.message), *_pushed(leak)),
+                "Pop contexts in the unit that pushed them, the last one first: use with blocks.",
+                f"{leak.method} {leak.path} {_place(leak)}",
+                trace=leak.trace,
+            )
+
+
+def _subject(leak: Leak) -> str:
+    if leak.path:
+        return f"The context of {leak.method} {leak.path}"
+    return "An application context"
+
+
+def _place(leak: Leak) -> str | None:
+    # Flask's own wsgi_app pushes the contexts of requests: nothing to look at there.
+    return None if leak.pushed is None or leak.pushed.startswith("flask/") else leak.pushed
+
+
+def _pushed_at(leak: Leak) -> str:
+    place = _place(leak)
+    return f" (pushed at {place})" if place else ""
+
+
+def _pushed(leak: Leak) -> tuple[Evidence, ...]:
+    place = _place(leak)
+    return (Evidence(f"It was pushed at {place}.", None, place),) if place else ()
+
+
+# -------------------------------------------------------------------------- exceptions
+
+
+def outside(failure: Failure, _known: Known) -> t.Iterator[Finding]:
+    """Something that needs a context was used without one."""
+    error = failure.error
+    kind = next((k for m, k in OUTSIDE.items() if error.message.startswith(m)), None)
+    if error.type != "RuntimeError" or kind is None:
+        return
+    article = "an" if kind == "application" else "a"
+    line = f"{_line(error)} needs {article} {kind} context"
+    why, fix = _why_outside(failure, kind)
+    index = None if failure.event is None else failure.event.index
+    yield Finding(
+        f"{line}, and {why}.",
+        (Evidence(f"{error.where} asked for it.", index, error.where),),
+        fix,
+        f"{kind} {error.where}",
+    )
+
+
+def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
+    trace, event = failure.trace, failure.event
+    if event is not None and event.phase == "stream":
+        return (
+            "the body is streamed after the request's context was popped",
+            (
+                "Wrap the generator: return Response(stream_with_context(generate())). Or read "
+                "what it needs before, and pass it in."
+            ),
+        )
+    if trace is not None and trace.method is None:
+        return (
+            f"only an application context is pushed here, by {trace.name}",
+            (
+                "request and session exist only while a request is handled: pass what you need "
+                "as an argument, or test with app.test_request_context()."
+            ),
+        )
+    unit = "here" if failure.unit is None else f"in {failure.unit}"
+    if kind == "application":
+        fix = "Push one around the work: with app.app_context(): ... "
+    else:
+        fix = "Read what you need from the request before, and pass it as arguments. "
+    return (
+        f"none is pushed {unit}",
+        fix + "A new thread starts without contexts; propagate(function) runs a function in one.",
+    )
+
+
+def _line(error: Error) -> str:
+    frame = next((f for f in reversed(error.frames) if f.startswith(f"{error.where} ")), "")
+    name = frame.partition(" ")[2]
+    return f"{name} ({error.where})" if name.isidentifier() else f"The line {error.where}"
+
+
+def wrong_pop(failure: Failure, _known: Known) -> t.Iterator[Finding]:
+    """Flask refused to pop a context."""
+    why = _why_wrong(failure.error)
+    if why is None:
+        return
+    copied = _is_copied(failure.trace)
+    fix = "Pop a context in the unit that pushed it, the last one first: use a with block."
+    if copied:
+        fix = (
+            "copy_current_request_context makes one context: give each worker a copy of its own, "
+            "or use propagate(function), which makes one per call."
+        )
+    trace = failure.trace
+    what = "A context" if trace is None else f"The context of {trace.name}"
+    yield Finding(
+        f"{what} {why}{', and it is a copy that was pushed more than once' if copied else ''}.",
+        tuple(
+            Evidence("Pushed again.", event.index)
+            for event in (trace.events if trace is not None else ())
+            if event.note == "pushed again"
+        ),
+        fix,
+        f"{why} {failure.error.where}",
+    )
+
+
+def _why_wrong(error: Error) -> str | None:
+    """What went wrong, if *error* was raised by Flask's own ``pop``."""
+    last = error.frames[-1] if error.frames else ""
+    if not (last.startswith("flask/ctx.py:") and last.endswith(" pop")):
+        return None
+    if any(part in error.message for part in OUT_OF_ORDER):
+        return "was popped while another one was on top of it"
+    if any(part in error.message for part in TWICE):
+        return "was popped more often than it was pushed"
+    if error.type in {"LookupError", "ValueError"} or "no active context" in error.message:
+        return "was popped in another thread, greenlet or task than it was pushed in"
+    return None
+
+
+def _is_copied(trace: Trace | None) -> bool:
+    if trace is None or trace.kind != "task":
+        return False
+    return any(event.note == "pushed again" for event in trace.events)
+
+
+# ---------------------------------------------------------------------------------- g
+
+
+def two_owners(trace: Trace, known: Known) -> t.Iterator[Finding]:
+    """An extension and the app, or two extensions, both write the same name of ``g``."""
+    if known.facts is None:
+        return
+    owners: dict[str, tuple[Event, Hook]] = {}
+    for event in trace.events:
+        if not event.g:
+            continue
+        for name in (*event.g.added, *event.g.changed):
+            hook = _writing_hook(event, name, known)
+            if hook is None:
+                continue
+            first = owners.setdefault(name, (event, hook))
+            if name in event.g.changed and _owner(first[1]) != _owner(hook):
+                yield _two_owners(name, first[0], event)
+
+
+def _writing_hook(event: Event, name: str, known: Known) -> Hook | None:
+    # That the name changed while a hook ran doesn't tell that the hook wrote it: it may have
+    # called another's code. That g.NAME = ... stands in it does.
+    assert known.facts is not None
+    return next((h for h in known.facts.setters(name) if h.is_in(event)), None)
+
+
+def _owner(hook: Hook) -> str:
+    return "this app" if hook.source.startswith("blueprint ") else hook.source
+
+
+def _two_owners(name: str, first: Event, then: Event) -> Finding:
+    return Finding(
+        f"g.{name} is written by two owners: {phased(first)} sets it and {phased(then)} "
+        "overwrites it.",
+        (
+            Evidence(f"{told(first)} set g.{name}.", first.index, first.where),
+            Evidence(f"{told(then)} overwrote it.", then.index, then.where),
+        ),
+        f"Give the app's own value another name than g.{name}.",
+        f"g.{name} {identity(first)} {identity(then)}",
+    )
+
+
+def shared_g(trace: Trace, known: Known) -> t.Iterator[Finding]:
+    """A request sees what an earlier one left in the ``g`` of an outer application context."""
+    outer = shared_context(trace)
+    if outer is None:
+        return
+    added = {name for event in trace.events for name in event.g.added}
+    left = known.memory.left_in(outer)
+    seen = {n: w for n, w in left.items() if n in trace.g and n not in added and _earlier(w, trace)}
+    if not seen:
+        return
+    names = listed(f"g.{name}" for name in seen)
+    writer = next(iter(seen.values()))
+    yield Finding(
+        f"{trace.name} sees {names} of {writer.request}: both ran inside one application context, "
+        "and so share its g.",
+        tuple(
+            Evidence(
+                f"{told(w.event)} set g.{name} in {w.request} (trace {w.trace}).",
+                None,
+                w.event.where,
+            )
+            for name, w in seen.items()
+        ),
+        "Don't make requests inside with app.app_context(): before Flask 3.2 they use its g, and "
+        "teardown_appcontext functions don't run between them. Leave the block first.",
+        f"{names} {identity(writer.event)}",
+    )
+
+
+def _earlier(writer: Writer, trace: Trace) -> bool:
+    return writer.started_at < trace.started_at and writer.trace != trace.id
+
+
+_POP: t.Final = "Pop contexts in the unit that pushed them, the last one first: use with blocks."
+RULES: t.Final = (
+    Rule(
+        "context-left-current",
+        "error",
+        "contexts",
+        "A context outlived its request",
+        "Something pushed a context and did not pop it before the worker's call ended, often a "
+        "stream_with_context body that was dropped unread (pallets/flask#6123). The next request "
+        "of that thread starts inside it.",
+        "Use a with block; let the server close the body, or don't stream with the context.",
+        left_current,
+        when="live",
+    ),
+    Rule(
+        "context-dirty-start",
+        "error",
+        "contexts",
+        "A request started inside a context that had ended",
+        "An earlier context of the same thread or greenlet was still current.",
+        _POP,
+        dirty_start,
+        when="live",
+    ),
+    Rule(
+        "context-never-popped",
+        "warning",
+        "contexts",
+        "A context was dropped without being popped",
+        "push() was called without pop(), and the unit ended or let go of the context, so "
+        "teardown functions never ran.",
+        "Use a with block: with app.app_context(): ...",
+        never_popped,
+        when="live",
+    ),
+    Rule(
+        "context-popped-wrongly",
+        "error",
+        "contexts",
+        "A context was popped in the wrong order or place",
+        "pop() was called while another context was on top, or in another thread or task.",
+        _POP,
+        popped_wrongly,
+        when="live",
+    ),
+    Rule(
+        "context-wrong-pop",
+        "error",
+        "contexts",
+        "Flask refused to pop a context",
+        "Contexts must be popped once, by the unit that pushed them, in reverse order. One copy "
+        "of a context that several workers push breaks this.",
+        _POP,
+        wrong_pop,
+        when="escape",
+    ),
+    Rule(
+        "context-missing",
+        "error",
+        "contexts",
+        "Work outside of a context",
+        "request, session, g or current_app was used where no context is pushed: in a thread, in "
+        "a body that is streamed later, or in a script.",
+        "Push an application context around the work, or pass values as arguments.",
+        outside,
+        when="escape",
+    ),
+    Rule(
+        "g-two-owners",
+        "warning",
+        "contexts",
+        "Two owners write the same name of g",
+        "An extension and the app, or two extensions, keep different things under one name.",
+        "Give the app's own value another name.",
+        two_owners,
+    ),
+    Rule(
+        "g-shared",
+        "warning",
+        "contexts",
+        "Requests share the g of an outer application context",
+        "Before Flask 3.2 a request that finds an application context of its app pushed uses it, "
+        "with its g; often in tests.",
+        "Leave the with app.app_context() block before making requests.",
+        shared_g,
+        timed=True,
+        needs="shared",
+    ),
+)

@@ -1,0 +1,346 @@
+"""Hooks: a name of ``g`` that was asked for before, or without, being set.
+
+Flask raises ``AttributeError(name)`` for it. Who should have set the name is known from the
+hooks in which ``g.NAME = ...`` is written, from this trace, and from finished ones. Where
+nobody was seen to set it nothing is found: a misspelt name is the exception's own message.
+"""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from .facts import Hook, Known, Writer, blueprints_of
+from .model import Evidence, Failure, Finding, Rule
+from .wording import identity, named, phased, short, told
+
+if t.TYPE_CHECKING:
+    from ..trace.model import Error, Event, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A name that was asked of ``g`` in vain: by which step of which trace."""
+
+    name: str
+    failure: Failure
+
+    @property
+    def event(self) -> Event | None:
+        return self.failure.event
+
+    @property
+    def before(self) -> tuple[Event, ...]:
+        """The events that had ended or begun when it was asked."""
+        if self.failure.trace is None or self.event is None:
+            return ()
+        return self.failure.trace.events[: self.event.index - 1]
+
+    @property
+    def asker(self) -> str:
+        """Who asked, as a sentence names it."""
+        if self.event is not None and self.event.source != "Flask":
+            return phased(self.event)
+        return _function(self.failure.error)
+
+    def asked(self) -> Evidence:
+        where = self.failure.error.where
+        text = f"g.{self.name} was asked for at {where} and is not set."
+        return Evidence(text, None if self.event is None else self.event.index, where)
+
+
+def missed_name(error: Error) -> str | None:
+    """The name that *error* says ``g`` does not have, or None if it says something else."""
+    if error.type != "AttributeError" or not error.frames or not error.message.isidentifier():
+        return None
+    frame = error.frames[-1]
+    from_g = frame.startswith("flask/ctx.py:") and frame.endswith(" __getattr__")
+    return error.message if from_g else None
+
+
+def _function(error: Error) -> str:
+    name = next((f for f in reversed(error.frames) if f.startswith(f"{error.where} ")), "")
+    shown = name.partition(" ")[2]
+    return f"{shown} ({error.where})" if shown.isidentifier() else f"the line {error.where}"
+
+
+def _miss(failure: Failure) -> Miss | None:
+    name = missed_name(failure.error)
+    return None if name is None else Miss(name, failure)
+
+
+def _remover(miss: Miss) -> Event | None:
+    return next((e for e in reversed(miss.before) if miss.name in e.g.removed), None)
+
+
+def _hooks_that_set(miss: Miss, known: Known) -> list[Hook]:
+    """The before hooks that set the name and belong to this request."""
+    trace = miss.failure.trace
+    if trace is None or known.facts is None:
+        return []
+    return [
+        hook
+        for phase in ("url_value_preprocessor", "before_request")
+        for hook in known.facts.of_phase(phase, trace)
+        if miss.name in hook.sets or _was_seen_to_set(hook, miss.name, known)
+    ]
+
+
+def _was_seen_to_set(hook: Hook, name: str, known: Known) -> bool:
+    return any(hook.is_in(writer.event) for writer in known.memory.writers(name))
+
+
+def _ran(hook: Hook, events: t.Iterable[Event]) -> Event | None:
+    members = f".{short(hook.name)}"
+    for event in events:
+        if hook.is_in(event) or any(m.endswith(members) for m in event.members):
+            return event
+    return None
+
+
+def removed_before_use(failure: Failure, _known: Known) -> t.Iterator[Finding]:
+    """An earlier step of the same request took the name off ``g``."""
+    miss = _miss(failure)
+    remover = None if miss is None else _remover(miss)
+    if miss is None or remover is None:
+        return
+    yield Finding(
+        f"{miss.asker} asks for g.{miss.name} after {phased(remover)} removed it.",
+        (
+            Evidence(f"{named(remover)} removed g.{miss.name}.", remover.index, remover.where),
+            miss.asked(),
+        ),
+        f"Read g.{miss.name} before {named(remover)} runs, or don't remove it there.",
+        f"g.{miss.name} {identity(remover)}",
+    )
+
+
+def asked_too_early(failure: Failure, known: Known) -> t.Iterator[Finding]:
+    """A before hook asks for what a before hook that is registered later sets."""
+    miss = _miss(failure)
+    if miss is None or miss.event is None or _remover(miss) is not None:
+        return
+    event = miss.event
+    if event.phase not in {"before_request", "url_value_preprocessor"}:
+        return
+    setters = _hooks_that_set(miss, known)
+    if any(_ran(hook, miss.before) or hook.is_in(event) for hook in setters):
+        return
+    setter = next((hook for hook in setters if hook.phase == "before_request"), None)
+    if setter is None:
+        return
+    yield Finding(
+        f"{named(event)} asks for g.{miss.name} before {named(setter)} sets it.",
+        (
+            miss.asked(),
+            Evidence(_registered_later(setter, event), None, setter.where),
+        ),
+        _reorder(setter, event),
+        f"g.{miss.name} {identity(event)} {identity(setter)}",
+    )
+
+
+def _registered_later(setter: Hook, event: Event) -> str:
+    if setter.blueprint != event.blueprint and setter.blueprint is not None:
+        return (
+            f"{told(setter)} sets it and belongs to blueprint {setter.blueprint}, whose hooks "
+            "run after those of the app."
+        )
+    return f"{told(setter)} sets it and is registered after {named(event)}."
+
+
+def _reorder(setter: Hook, event: Event) -> str:
+    if setter.blueprint != event.blueprint and setter.blueprint is not None:
+        return (
+            f"Register {named(setter)} with before_app_request, before {named(event)} is "
+            f"registered, or move {named(event)} to blueprint {setter.blueprint}."
+        )
+    return (
+        f"Register {named(setter)} first: move its registration above that of {named(event)}, "
+        "since Flask runs before_request functions in the order of registration."
+    )
+
+
+def setter_was_skipped(failure: Failure, known: Known) -> t.Iterator[Finding]:
+    """The hook that sets the name never ran, since an earlier one answered or raised."""
+    miss = _miss(failure)
+    if miss is None or miss.event is None or _remover(miss) is not None:
+        return
+    if miss.event.phase == "before_request":
+        return
+    setters = _hooks_that_set(miss, known)
+    if not setters or any(_ran(hook, miss.before) for hook in setters):
+        return
+    stopper = next((e for e in miss.before if _stops(e)), None)
+    if stopper is None:
+        return
+    setter = setters[0]
+    how = "answered" if stopper.outcome == "answered" else "raised"
+    if stopper.error is not None:
+        how = f"raised {stopper.error.type}"
+    yield Finding(
+        f"{miss.asker} asks for g.{miss.name}, but {named(setter)}, which sets it, did not run: "
+        f"{phased(stopper)} {how} first.",
+        (
+            Evidence(f"{told(stopper)} {how}.", stopper.index, stopper.where),
+            Evidence(f"{told(setter)} sets g.{miss.name}.", None, setter.where),
+            miss.asked(),
+        ),
+        f'Use g.get("{miss.name}") there and handle None, or register {named(setter)} before '
+        f"{named(stopper)}.",
+        f"g.{miss.name} {identity(miss.event)} {identity(stopper)}",
+    )
+
+
+def _stops(event: Event) -> bool:
+    if event.phase in {"open_session", "match"}:
+        return False  # before_request functions run in spite of a routing error
+    return event.outcome in {"answered", "raised"}
+
+
+def setter_did_not_set(failure: Failure, known: Known) -> t.Iterator[Finding]:
+    """The hook that sets the name ran, and did not set it in this request."""
+    miss = _miss(failure)
+    if miss is None or _remover(miss) is not None:
+        return
+    for hook in _hooks_that_set(miss, known):
+        ran = _ran(hook, miss.before)
+        if ran is None or ran.outcome != "ok" or miss.name in ran.g.added:
+            continue
+        yield Finding(
+            f"{miss.asker} asks for g.{miss.name}, which {told(hook)} did not set in this "
+            "request, although it ran.",
+            (
+                Evidence(f"{named(hook)} ran and left g.{miss.name} unset.", ran.index, ran.where),
+                miss.asked(),
+            ),
+            f"Let {named(hook)} set g.{miss.name} on every path, to None where there is nothing, "
+            f'or ask with g.get("{miss.name}").',
+            f"g.{miss.name} {identity(hook)}",
+        )
+        return
+
+
+def set_elsewhere(failure: Failure, known: Known) -> t.Iterator[Finding]:
+    """The name is set, but in other contexts only: by a foreign blueprint, or elsewhere."""
+    miss = _miss(failure)
+    if miss is None or _remover(miss) is not None or _hooks_that_set(miss, known):
+        return
+    hook = _foreign_hook(miss, known)
+    if hook is not None:
+        yield _foreign(miss, hook)
+        return
+    writer = next(iter(known.memory.writers(miss.name)), None)
+    if writer is not None and not _is_here(writer, failure.trace):
+        yield _other_context(miss, writer)
+
+
+def _foreign_hook(miss: Miss, known: Known) -> Hook | None:
+    trace = miss.failure.trace
+    if known.facts is None or trace is None or trace.method is None:
+        return None
+    scopes = {None, *blueprints_of(trace)}
+    foreign = [h for h in known.facts.setters(miss.name) if h.blueprint not in scopes]
+    return next((h for h in foreign if h.phase == "before_request"), None)
+
+
+def _foreign(miss: Miss, hook: Hook) -> Finding:
+    trace = miss.failure.trace
+    endpoint = trace.endpoint if trace is not None and trace.endpoint else "this request"
+    return Finding(
+        f"{miss.asker} asks for g.{miss.name}, which {told(hook)} sets, but only in requests to "
+        f"blueprint {hook.blueprint}, and {endpoint} is not one of its views.",
+        (
+            miss.asked(),
+            Evidence(f"{named(hook)} is a before_request of {hook.blueprint}.", None, hook.where),
+        ),
+        f"Register {named(hook)} with @{short(hook.blueprint or '')}.before_app_request, or with "
+        "the app's own before_request.",
+        f"g.{miss.name} {identity(hook)} elsewhere",
+    )
+
+
+def _is_here(writer: Writer, trace: Trace | None) -> bool:
+    if trace is None:
+        return False
+    return trace.id == writer.trace or (
+        trace.endpoint is not None and trace.endpoint == writer.endpoint
+    )
+
+
+def _other_context(miss: Miss, writer: Writer) -> Finding:
+    trace = miss.failure.trace
+    here = "an application context of its own" if trace is None else f"another one, {trace.name}"
+    return Finding(
+        f"{miss.asker} asks for g.{miss.name}, which is not set in this context; "
+        f"{phased(writer.event)} set it in {writer.request}.",
+        (
+            miss.asked(),
+            Evidence(
+                f"{told(writer.event)} set g.{miss.name} in {writer.request} "
+                f"(trace {writer.trace}); this is {here}.",
+                None,
+                writer.event.where,
+            ),
+        ),
+        f"g starts empty in each context and is never shared: set g.{miss.name} in this one, or "
+        "pass the value as an argument.",
+        f"g.{miss.name} {identity(writer.event)} context",
+    )
+
+
+RULES: t.Final = (
+    Rule(
+        "hook-order",
+        "error",
+        "hooks",
+        "A hook asks for what a later hook sets",
+        "A before_request function reads a name of g that another one sets, and that one is "
+        "registered after it.",
+        "Register the hook that sets the name before the one that reads it.",
+        asked_too_early,
+        when="escape",
+    ),
+    Rule(
+        "hook-skipped",
+        "error",
+        "hooks",
+        "A hook needs what a hook that did not run sets",
+        "A before_request function answered or raised, so the ones after it did not run, while "
+        "after_request, teardown and error handlers did, and one of them reads what was not set.",
+        "Read with g.get(name) and handle None, or register the setting hook first.",
+        setter_was_skipped,
+        when="escape",
+    ),
+    Rule(
+        "g-not-set",
+        "error",
+        "hooks",
+        "A hook did not set its name of g this time",
+        "A hook sets a name of g on some paths only, and somebody relies on it.",
+        "Set the name on every path, to None where there is nothing.",
+        setter_did_not_set,
+        when="escape",
+    ),
+    Rule(
+        "g-removed",
+        "error",
+        "hooks",
+        "A name of g was removed before it was asked for",
+        "A step took the name off g, and a later step of the same context reads it.",
+        "Read it earlier, or remove it later.",
+        removed_before_use,
+        when="escape",
+    ),
+    Rule(
+        "g-elsewhere",
+        "error",
+        "contexts",
+        "A name of g is set in other contexts only",
+        "g starts empty in each context: what a request, or a hook of another blueprint, sets is "
+        "not there in this one.",
+        "Set it in this context, or pass the value as an argument.",
+        set_elsewhere,
+        when="escape",
+    ),
+)

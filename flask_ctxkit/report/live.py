@@ -1,0 +1,77 @@
+"""What is pushed now, in every unit, and where is it stuck?"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ..contexts.registry import Leak, Live
+    from ..units import Unit
+    from .sources import Sources
+
+LEAKS: t.Final = 50
+"""The most leaks that are told, the newest ones."""
+
+
+def contexts(sources: Sources) -> dict[str, t.Any]:
+    """Every live context of the process with its frames, the leaks, and what can't be seen."""
+    return {
+        "contexts": [live(found) for found in sources.registry.contexts(frames=True)],
+        "leaks": [leak(found) for found in reversed(sources.registry.leaks)][:LEAKS],
+        "missing": list(sources.registry.missing()),
+    }
+
+
+def live(found: Live) -> dict[str, t.Any]:
+    """A live context as plain data; its age in seconds, its frames innermost first."""
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "app": found.app,
+        "unit": unit(found.unit),
+        "method": found.method,
+        "path": found.path,
+        "endpoint": found.endpoint,
+        "age_s": None if found.age_s is None else round(found.age_s, 3),
+        "age_exact": found.age_exact,
+        "phase": found.phase,
+        "hook": found.hook,
+        "where": found.where,
+        "pushed": found.pushed,
+        "state": found.state,
+        "stuck": found.stuck,
+        "parent": found.parent,
+        "frames": [
+            {"file": frame.file, "line": frame.line, "function": frame.function}
+            for frame in found.frames
+        ],
+    }
+
+
+def leak(found: Leak) -> dict[str, t.Any]:
+    """A leak as plain data; its age in seconds."""
+    return {
+        "kind": found.kind,
+        "at": found.at,
+        "age_s": round(max(0.0, time.time() - found.wall), 3),
+        "unit": unit(found.unit),
+        "method": found.method,
+        "path": found.path,
+        "pushed": found.pushed,
+        "message": found.message,
+        "trace": found.trace,
+        "still": found.still,
+    }
+
+
+def unit(found: Unit) -> dict[str, t.Any]:
+    """A unit as plain data, with the key that names it."""
+    return {
+        "kind": found.kind,
+        "name": found.name,
+        "ident": found.ident,
+        "serial": found.serial,
+        "worker": found.worker,
+        "key": found.key,
+    }

@@ -1,0 +1,119 @@
+"""Watches one call of the WSGI app: its ``start_response``, and a streamed body to its end."""
+
+from __future__ import annotations
+
+import typing as t
+from types import GeneratorType
+
+from flask import request_finished
+from werkzeug.wsgi import ClosingIterator
+
+from .recording import Recording, Remark, now
+from .signals import heard
+from .site import POP, STREAM
+
+if t.TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from .recorder import Recorder
+
+
+def call_app(
+    inner: t.Callable[..., t.Any],
+    recorder: Recorder,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+) -> t.Any:
+    """Call the WSGI app *inner* and watch its response to the end."""
+    recording: Recording | None = None
+
+    def start(status: str, headers: t.Any, *exc_info: t.Any) -> t.Any:
+        nonlocal recording
+        try:
+            recording = recorder.current()
+            if recording is not None:
+                recorder.started_response(recording, status, headers)
+                recording.streaming = recording.streamed
+                if request_finished.receivers:
+                    heard(recording, request_finished, recording.app_context.app)
+        except BaseException as own:
+            recorder.failed("start_response", own)
+        return start_response(status, headers, *exc_info)
+
+    body = inner(environ, start)
+    if recording is None or not recording.streaming:
+        return body
+    return _watched(body, recording, recorder)
+
+
+def _watched(body: t.Any, recording: Recording, recorder: Recorder) -> t.Any:
+    """*body*, watched to its end unless it is the server's own file."""
+    try:
+        if type(body) is ClosingIterator or type(body) is GeneratorType:
+            return Body(body, recording, recorder)
+        # The server recognises its own wsgi.file_wrapper by its type.
+        recording.streaming = False
+        if recording.ended is None and recording.steps[-1][0] is POP:
+            recorder.finish(recording)
+    except BaseException as own:
+        recorder.failed("body", own)
+    return body
+
+
+class Body:
+    """A streamed response body, watched to its end."""
+
+    __slots__ = ("_body", "_chunks", "_closed", "_next", "_recorder", "_recording", "_start")
+
+    def __init__(self, body: t.Any, recording: Recording, recorder: Recorder) -> None:
+        self._closed = True
+        self._body = body
+        self._next = iter(body).__next__
+        self._recording = recording
+        self._recorder = recorder
+        self._start = now()
+        self._chunks = 0
+        self._closed = False
+        recording.current = STREAM
+
+    def __iter__(self) -> Body:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            chunk: bytes = self._next()
+        except StopIteration:
+            raise
+        except BaseException as error:
+            self._recorder.raised(self._recording, STREAM, self._start, error)
+            raise
+        self._chunks += 1
+        return chunk
+
+    def close(self) -> None:
+        close = getattr(self._body, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._end("finished")
+
+    def __del__(self) -> None:
+        if not self._closed:
+            self._end("left")
+
+    def _end(self, state: t.Literal["finished", "left"]) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        recording = self._recording
+        try:
+            recording.state = state
+            recording.odd = recording.odd or state == "left"
+            remark = Remark(note=f"{self._chunks} chunks")
+            recording.note(STREAM, self._start, now(), remark)
+            recording.streaming = False
+            if recording.ended is None:
+                self._recorder.finish(recording)
+        except BaseException as own:
+            self._recorder.failed("stream", own)

@@ -1,0 +1,208 @@
+"""Times every hook, view and handler: all of them go through ``app.ensure_sync``."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+import weakref
+from functools import wraps
+from inspect import iscoroutinefunction
+from threading import get_ident
+from types import FunctionType
+
+from flask import Flask
+
+from .. import internals
+from .recorder import KEY, Recorder
+from .recording import ANSWERED, Recording, now
+from .site import CALLERS, Site, make_site
+
+if t.TYPE_CHECKING:
+    from .model import Phase
+
+KEPT: t.Final = 2000
+"""The most timed functions that are remembered."""
+
+Timed = t.Callable[..., t.Any]
+
+
+def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) -> None:
+    """Let every function that *app* calls for a request tell *recorder* of its call.
+
+    :param own: the kit's own hooks, which are not recorded.
+    """
+    stock = "ensure_sync" not in app.__dict__ and type(app).ensure_sync is Flask.ensure_sync
+    make_sync, reference = original(app, "ensure_sync"), weakref.ref(app)
+    # What stands in a table of the app is timed by the same wrapper in each request.
+    known: dict[str, dict[t.Any, Timed]] = {
+        caller: {function: function for function in own} for caller in CALLERS
+    }
+    caller = sys._getframe  # noqa: SLF001
+
+    def ensure_sync(function: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            name = caller(1).f_code.co_name
+            # Only plain functions are looked up: the hash of others is the user's code.
+            if type(function) is FunctionType and name in known:
+                found = known[name].get(function)
+                if found is not None:
+                    return found
+        except BaseException as failure:
+            recorder.failed("ensure_sync", failure)
+        return unknown(name, function, args, kwargs)
+
+    def unknown(name: str, function: t.Any, args: t.Any, kwargs: t.Any) -> t.Any:
+        phase = CALLERS.get(name)
+        app = reference()
+        if phase is None or app is None or _inside_view(recorder, phase):
+            return make_sync(function, *args, **kwargs)
+        try:
+            if name == "update_template_context" and function.__module__ == "flask.templating":
+                return function  # Flask's own, in every template
+            phase = _after_phase(function) if phase == "after_request" else phase
+            site, registered = make_site(phase, function, app)
+            coroutine = iscoroutinefunction(function)
+        except BaseException as failure:
+            recorder.failed("ensure_sync", failure)
+            return make_sync(function, *args, **kwargs)
+        inner = _told(function, recorder) if coroutine else function
+        timed = wrap(site, make_sync(inner, *args, **kwargs), recorder)
+        if registered and stock and type(function) is FunctionType and not coroutine:
+            table = known[name]
+            if len(table) >= KEPT:
+                table.clear()
+            table[function] = timed
+        return timed
+
+    app.ensure_sync = ensure_sync  # type: ignore[method-assign]
+
+
+def _inside_view(recorder: Recorder, phase: str) -> bool:
+    # View.as_view passes its methods through ensure_sync once more.
+    if phase != "view":
+        return False
+    recording = recorder.current()
+    return (
+        recording is not None
+        and recording.current is not None
+        and recording.current.phase == "view"
+    )
+
+
+def _after_phase(function: t.Any) -> Phase:
+    # Flask runs both in one method, one loop after the other.
+    ctx = internals.current_request_context()
+    if ctx is not None:
+        for registered in internals.after_this_request_functions(ctx):
+            if registered is function:
+                return "after_this_request"
+    return "after_request"
+
+
+def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
+    """*function*, noted as one step of the recording that is current when it is called."""
+    if site.phase in {"after_request", "after_this_request"}:
+        return _wrap_after(site, function, recorder)
+    top = internals.current_app_context
+    answers = site.answers
+
+    # Without *args, which make a call slower; teardown and error handlers get one argument.
+    def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        recording: Recording | None = getattr(top(None), KEY, None)
+        if recording is None or not recording.has_request:
+            recording = recorder.current()
+            if recording is None:
+                return function(*args, **kwargs)
+        outer = recording.current
+        if outer is not None:
+            _inside(recorder, recording, outer)
+        recording.current = site
+        start = now()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            recording.current = outer
+            recorder.raised(recording, site, start, error)
+            raise
+        end = now()
+        recording.current = outer
+        try:
+            recording.note(
+                site, start, end, ANSWERED if answers and result is not None else None
+            )
+        except BaseException as own:
+            recorder.failed("note", own)
+        return result
+
+    return call
+
+
+def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
+    def call(response: t.Any) -> t.Any:
+        recording = recorder.current()
+        if recording is None:
+            return function(response)
+        outer = recording.current
+        recording.current = site
+        start = now()
+        try:
+            recording.first_response(response, start)
+        except BaseException as own:
+            recorder.failed("make_response", own)
+        start = now()
+        try:
+            result = function(response)
+        except BaseException as error:
+            recording.current = outer
+            recorder.raised(recording, site, start, error)
+            raise
+        end = now()
+        recording.current = outer
+        try:
+            changes = recording.look_response(result, site)
+            recording.add((site, start, end, changes, None))
+        except BaseException as own:
+            recorder.failed("look", own)
+        return result
+
+    return call
+
+
+def _inside(recorder: Recorder, recording: Recording, outer: Site) -> None:
+    try:
+        recording.look_inside(outer)
+    except BaseException as own:
+        recorder.failed("look", own)
+
+
+def _told(function: t.Any, recorder: Recorder) -> t.Any:
+    """The coroutine function *function*, which tells which thread runs it."""
+
+    @wraps(function)
+    async def told(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        recording = recorder.current()
+        if recording is None:
+            return await function(*args, **kwargs)
+        outer, recording.thread = recording.thread, get_ident()
+        try:
+            return await function(*args, **kwargs)
+        finally:
+            recording.thread = outer
+
+    return told
+
+
+def original(app: Flask, name: str) -> t.Callable[..., t.Any]:
+    """What *name* of *app* is now: another extension's attribute, or its class's method.
+
+    The app is held weakly: a closure over it would make it uncollectable by reference count.
+    """
+    set_before = app.__dict__.get(name)
+    if set_before is not None:
+        return t.cast("t.Callable[..., t.Any]", set_before)
+    function, reference = getattr(type(app), name), weakref.ref(app)
+
+    def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        return function(reference(), *args, **kwargs)
+
+    return call

@@ -1,0 +1,292 @@
+"""Times every push and pop: the contexts' class is swapped for one that tells."""
+
+from __future__ import annotations
+
+import sys
+import typing as t
+import weakref
+
+from flask import (
+    appcontext_popped,
+    appcontext_pushed,
+    appcontext_tearing_down,
+    request_tearing_down,
+)
+
+from .. import internals
+from .recorder import Recorder
+from .recording import Recording, Remark, now
+from .signals import heard
+from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
+
+if t.TYPE_CHECKING:
+    from types import FrameType
+
+    from flask import Flask
+
+    from .model import Kind
+
+WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
+"""What the Flask lines raise for a context that is popped in the wrong order or place."""
+_PUSHED_AGAIN: t.Final = Remark(note="pushed again")
+_OUTSIDE: t.Final = frozenset({"flask.ctx", "contextlib", "click.core", "click.decorators"})
+"""Modules that push on behalf of their caller."""
+
+
+def observe_contexts(app: Flask, recorder: Recorder) -> None:
+    """Let the contexts that *app* makes tell *recorder* of their pushes and pops."""
+    classes: dict[type, type] = {}
+    reference = weakref.ref(app)
+
+    def seam(name: str) -> t.Callable[..., t.Any]:
+        set_before = app.__dict__.get(name)
+        make = getattr(type(app), name)
+
+        def made(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            start = now()
+            ctx = set_before(*args, **kwargs) if set_before else make(reference(), *args, **kwargs)
+            try:
+                base = type(ctx)
+                observed = classes.get(base)
+                if observed is None:
+                    observed = classes[base] = observed_class(base, recorder)
+                ctx.__class__ = observed
+                ctx._ctxkit_made = (start, now())  # noqa: SLF001
+            except BaseException as own:
+                recorder.failed(name, own)
+            return ctx
+
+        return made
+
+    app.app_context = seam("app_context")  # type: ignore[method-assign]
+    app.request_context = seam("request_context")  # type: ignore[method-assign]
+
+
+def observed_class(base: t.Any, recorder: Recorder) -> type:
+    """A subclass of the context class *base* whose pushes and pops are recorded."""
+    make = _request_context
+    if not internals.ONE_CONTEXT and issubclass(base, internals.AppContext):
+        make = _app_context
+    observed = make(base, recorder)
+    # A context's repr shows the name of its class.
+    observed.__name__, observed.__qualname__ = base.__name__, base.__qualname__
+    observed.__module__, observed.__doc__ = base.__module__, base.__doc__
+    return observed
+
+
+def _request_context(base: t.Any, recorder: Recorder) -> type:
+    """For a request context of the old line, and for every context since 3.2."""
+    base_push, base_pop, base_match = base.push, base.pop, base.match_request
+
+    class Observed(base):  # type: ignore[misc]
+        _ctxkit: Recording | None = None
+        _ctxkit_made: tuple[int, int] | None = None
+        _ctxkit_parent: str | None = None
+
+        def push(self) -> None:
+            recording = self._ctxkit
+            if recording is None:
+                recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
+                if recording is None:
+                    return base_push(self)
+            else:
+                _pushed_again(recorder, self, recording)
+            try:
+                base_push(self)
+            except BaseException as error:
+                _bind(recorder, self, recording)
+                recorder.raised(recording, OPEN_SESSION, recording.push_app[1], error)
+                raise
+            if recording.app_context is None:
+                _bind(recorder, self, recording)
+            if recording.ended is None:
+                recording.current = None
+            return None
+
+        def match_request(self) -> None:
+            recording = self._ctxkit
+            if recording is None or recording.match_end:
+                return base_match(self)
+            recording.match_start = start = now()
+            _bind(recorder, self, recording)
+            recording.current = MATCH
+            base_match(self)
+            recording.match_end = recording.mark = end = now()
+            _matched(recorder, recording, start, end)
+            return None
+
+        def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
+            try:
+                base_pop(self, *args, **kwargs)
+            except BaseException as error:
+                _pop_raised(recorder, self, error)
+                raise
+            if self._ctxkit is not None:
+                _popped(recorder, self, self._ctxkit)
+
+        def copy(self) -> t.Any:
+            made = base.copy(self)
+            if self._ctxkit is not None:
+                made._ctxkit_parent = self._ctxkit.id  # noqa: SLF001
+            return made
+
+    return Observed
+
+
+def _app_context(base: t.Any, recorder: Recorder) -> type:
+    """For an application context of the old line, which may be a request's."""
+    base_push, base_pop = base.push, base.pop
+
+    class Observed(base):  # type: ignore[misc]
+        _ctxkit: Recording | None = None
+        _ctxkit_made: tuple[int, int] | None = None
+        _ctxkit_parent: str | None = None
+        _ctxkit_pushed: tuple[int, int] | None = None
+
+        def push(self) -> None:
+            start = now()
+            frame = sys._getframe(1)  # noqa: SLF001
+            if frame.f_code is internals.REQUEST_PUSH_CODE:
+                base_push(self)
+                self._ctxkit_pushed = (start, now())
+                return
+            recording = self._ctxkit
+            if recording is None:
+                recording = _begin(recorder, self, frame, start)
+            else:
+                _pushed_again(recorder, self, recording)
+            base_push(self)
+            if recording is not None and recording.app_context is None:
+                _bind(recorder, self, recording)
+
+        def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
+            recording = self._ctxkit
+            if recording is None or recording.has_request:
+                base_pop(self, *args, **kwargs)  # a request's own pop tells
+                return
+            try:
+                base_pop(self, *args, **kwargs)
+            except BaseException as error:
+                _pop_raised(recorder, self, error)
+                raise
+            _popped(recorder, self, recording)
+
+    return Observed
+
+
+def _begin(
+    recorder: Recorder, ctx: t.Any, frame: FrameType, start: int
+) -> Recording | None:
+    try:
+        made = ctx._ctxkit_made  # noqa: SLF001
+        request = internals.request_of(ctx)
+        kind: Kind = "request"
+        if frame.f_code is not internals.WSGI_APP_CODE:
+            kind, frame = _kind(frame, copied=made is None, in_request=request is not None)
+        recording = recorder.begin(ctx, kind, made or (start, start), request)
+        if recording is None:
+            return None
+        recording.pushed_by, recording.pushed_at = frame.f_code, frame.f_lineno
+        recording.push_app = (start, start)
+        recording.current = PUSH_APP if request is None else OPEN_SESSION
+        if made is None and ctx._ctxkit_parent is not None:  # noqa: SLF001
+            recording.parent = ctx._ctxkit_parent  # noqa: SLF001
+        ctx._ctxkit = recording  # noqa: SLF001
+    except BaseException as own:
+        recorder.failed("begin", own)
+        return None
+    return recording
+
+
+def _kind(frame: FrameType, *, copied: bool, in_request: bool) -> tuple[Kind, FrameType]:
+    """The kind of a context, and the frame that pushed it."""
+    while frame.f_back is not None and frame.f_globals.get("__name__") in _OUTSIDE:
+        frame = frame.f_back
+    if copied:
+        return "task", frame
+    if in_request:
+        return "test", frame
+    return ("cli" if frame.f_globals.get("__name__") == "flask.cli" else "script"), frame
+
+
+def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+    """The context's variables are set, and its session is open."""
+    if recording.app_context is not None or recording.ended is not None:
+        return
+    try:
+        recorder.bind(recording, ctx)
+        pushed = getattr(recording.app_context, "_ctxkit_pushed", None)
+        if pushed is not None:
+            recording.push_app = pushed
+        elif not recording.has_request:
+            recording.push_app = (recording.push_app[0], now())
+        recording.mark = recording.push_app[1]
+        if appcontext_pushed.receivers:
+            heard(recording, appcontext_pushed, ctx.app)
+    except BaseException as own:
+        recorder.failed("push", own)
+
+
+def _matched(recorder: Recorder, recording: Recording, start: int, end: int) -> None:
+    try:
+        request = recording.request
+        recording.endpoint = request.endpoint
+        if request.routing_exception is not None:
+            recorder.raised(recording, MATCH, start, request.routing_exception)
+    except BaseException as own:
+        recorder.failed("match", own)
+
+
+def _pushed_again(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+    try:
+        if not internals.is_pushed(ctx):
+            recorder.registry.entered(ctx, recording)
+        site = PUSH_APP if internals.request_of(ctx) is None else PUSH_REQUEST
+        moment = now()
+        recording.add((site, moment, moment, None, _PUSHED_AGAIN))
+    except BaseException as own:
+        recorder.failed("push", own)
+
+
+def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+    try:
+        if internals.is_pushed(ctx):
+            return
+        for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped):
+            if signal.receivers:
+                heard(recording, signal, ctx.app)
+        recording.note(POP, recording.mark, now())
+        recorder.registry.left(recording)
+        if not recording.streaming and recording.ended is None:
+            recorder.finish(recording)
+    except BaseException as own:
+        recorder.failed("pop", own)
+
+
+def _pop_raised(recorder: Recorder, ctx: t.Any, error: BaseException) -> None:
+    recording = ctx._ctxkit  # noqa: SLF001
+    if recording is None:
+        return
+    try:
+        recording.odd = True
+        if isinstance(error, WRONG_POP) and _raised_in_pop(error):
+            note = "popped in the wrong order or place"
+            recorder.raised(recording, POP, recording.mark, error, note)
+            recorder.registry.popped_wrongly(ctx, recording, error)
+            return
+        if recording.error is None:
+            recording.error = recorder.describe(error)
+        _popped(recorder, ctx, recording)
+    except BaseException as own:
+        recorder.failed("pop", own)
+
+
+def _raised_in_pop(error: BaseException) -> bool:
+    """Whether Flask's own pop raised *error*, and not a function that it called."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    if frames is None:
+        return False
+    frame = frames.tb_frame
+    return frame.f_code.co_name == "pop" and frame.f_globals.get("__name__") == "flask.ctx"

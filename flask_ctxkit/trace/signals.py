@@ -1,0 +1,109 @@
+"""What Flask's signals tell: templates, exceptions that nobody handled, and who listens."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import before_render_template, got_request_exception, request_started, template_rendered
+
+from ..definition import Definition
+from .recording import Recording, Remark, now
+from .site import PREPROCESSORS, REQUEST_STARTED, Site
+
+if t.TYPE_CHECKING:
+    from blinker import Signal
+    from flask import Flask
+
+    from .recorder import Recorder
+
+
+class SignalSeam:
+    """Notes what is rendered, and the exception that nobody handled.
+
+    Only signals that few requests send: to hear one costs a request more than a hook.
+    """
+
+    def __init__(self, app: Flask, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self._open: dict[int, list[tuple[Site, int, Site | None]]] = {}
+        # blinker holds bound methods weakly; the app's state holds this object.
+        before_render_template.connect(self.rendering, app)
+        template_rendered.connect(self.rendered, app)
+        got_request_exception.connect(self.unhandled, app)
+
+    def rendering(self, sender: Flask, template: t.Any, **_: t.Any) -> None:
+        """A template begins to be rendered."""
+        try:
+            recording = self.recorder.current()
+            if recording is None:
+                return
+            outer = recording.current
+            if outer is not None:
+                recording.look_inside(outer)
+            name = template.name if type(template.name) is str else "a string"
+            site = Site("template", Definition(name, "", None, "this app"))
+            recording.templates = (*recording.templates, (name, site))
+            self._open.setdefault(recording.serial, []).append((site, now(), outer))
+            recording.current = site
+        except BaseException as own:
+            self.recorder.failed("template", own)
+
+    def rendered(self, sender: Flask, template: t.Any, **_: t.Any) -> None:
+        """A template has been rendered."""
+        try:
+            recording = self.recorder.current()
+            rows = None if recording is None else self._open.get(recording.serial)
+            if recording is None or not rows:
+                return
+            site, start, outer = rows.pop()
+            if not rows:
+                del self._open[recording.serial]
+            recording.current = outer
+            recording.note(site, start, now())
+        except BaseException as own:
+            self.recorder.failed("template", own)
+
+    def unhandled(self, sender: Flask, exception: BaseException, **_: t.Any) -> None:
+        """Nobody handled *exception*."""
+        try:
+            recording = self.recorder.current()
+            if recording is not None:
+                self._open.pop(recording.serial, None)
+                self.recorder.escaped(recording, exception)
+        except BaseException as own:
+            self.recorder.failed("exception", own)
+
+
+def heard(recording: Recording, signal: Signal, app: Flask) -> tuple[str, ...]:
+    """Note who listens to *signal*, which has just been sent; the kit itself doesn't count."""
+    names = tuple(
+        name
+        for receiver in signal.receivers_for(app)
+        if not (name := _name(receiver)).startswith("flask_ctxkit.")
+    )
+    if names:
+        recording.signals = {**recording.signals, signal.name: names}
+    return names
+
+
+def _name(receiver: t.Any) -> str:
+    owner = receiver if hasattr(receiver, "__qualname__") else type(receiver)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
+def before_hooks(recording: Recording, app: Flask) -> None:
+    """Called by the kit's own first before_request: note what ran since the match."""
+    start, end = recording.mark, now()
+    if request_started.receivers:
+        members = heard(recording, request_started, app)
+        if members:
+            recording.note(REQUEST_STARTED, start, end, Remark(members=members))
+    members = _preprocessors(app, recording.request)
+    if members:
+        recording.note(PREPROCESSORS, recording.mark, now(), Remark(members=members))
+
+
+def _preprocessors(app: Flask, request: t.Any) -> tuple[str, ...]:
+    table = app.url_value_preprocessors
+    names = (None, *reversed(request.blueprints)) if table else ()
+    return tuple(_name(function) for name in names for function in table.get(name, ()))

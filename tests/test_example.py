@@ -1,0 +1,251 @@
+"""The example: sound as it is, and each switch plants a mistake that the kit names."""
+
+from __future__ import annotations
+
+import gc
+import typing as t
+
+import pytest
+
+from example import create_app
+from example.mistakes import MISTAKES, Mistake
+from example.stops import STOPS, Link
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+FAILING = "/refunds"
+# Named neither app nor client: pytest-flask would push a request context around each test.
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> t.Iterator[Flask]:
+    app = create_app(
+        {
+            "DATABASE": tmp_path / "teahouse.sqlite3",
+            "SECRET_KEY": "8" * 16 + "a key for tests, long and odd enough",
+            "BREW_SECONDS": 0.01,
+            "NAP_SECONDS": 0.1,  # longer in a hook is rightly called slow
+        }
+    )
+    app.debug = True
+    yield app
+    finish(app)
+
+
+@pytest.fixture
+def visitor(house: Flask) -> FlaskClient:
+    return house.test_client()
+
+
+def finish(app: Flask) -> None:
+    """Wait for all threads that the app has started."""
+    board = app.extensions["switchboard"]
+    for built in (app, board.current):
+        for thread in list(built.extensions["threads"]):
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+def follow(visitor: FlaskClient, link: Link) -> None:
+    if link.path == FAILING:
+        with pytest.raises(ZeroDivisionError):
+            visitor.get(link.path)
+    else:
+        answer = visitor.post(link.path) if link.post else visitor.get(link.path)
+        assert answer.status_code in {200, 302}, f"{link.path}: {answer.status}"
+        answer.close()
+
+
+def ask(visitor: FlaskClient, page: str) -> t.Any:
+    answer = visitor.get(f"/_ctx{page}", headers={"Accept": "application/json"})
+    assert answer.status_code == 200, f"{page}: {answer.status}"
+    return answer.json
+
+
+def codes(visitor: FlaskClient) -> list[str]:
+    return [finding["code"] for finding in ask(visitor, "/findings.json")["findings"]]
+
+
+def test_the_example_is_sound(house: Flask, visitor: FlaskClient) -> None:
+    """After every stop of the tour, and a login, nothing was found."""
+    visitor.post("/login", data={"name": "Mei"})
+    for stop in STOPS:
+        for link in stop.do:
+            follow(visitor, link)
+    finish(house)
+    assert ask(visitor, "/findings.json")["findings"] == []
+    assert ask(visitor, "/live.json")["contexts"] == []
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.title)
+def test_every_stop_leads_somewhere(stop: t.Any, house: Flask, visitor: FlaskClient) -> None:
+    """Its links into the app answer, and so do those to the kit's pages, which say something."""
+    visitor.get("/")
+    for link in stop.do:
+        follow(visitor, link)
+    for link in stop.see:
+        page = visitor.get(f"/_ctx{link.path}")
+        assert page.status_code == 200, f"{link.path}: {page.status}"
+        assert "<h1" in page.text
+
+
+def test_row_1_environ_became_the_request(visitor: FlaskClient) -> None:
+    """A trace keeps what of environ made the request."""
+    visitor.get("/teas?sort=name")
+    trace = ask(visitor, "/requests/latest.json")["trace"]
+    assert trace["environ"]["REQUEST_METHOD"] == "GET"
+    assert trace["environ"]["PATH_INFO"] == "/teas"
+
+
+def test_rows_2_and_5_stacks_bottom_to_top(visitor: FlaskClient) -> None:
+    """Two apps and a request, piled up in one thread, seen from another."""
+    visitor.post("/tour/stacks")
+    stacks = ask(visitor, "/stacks.json")
+    pile = next(unit for unit in stacks["app_stack"].values() if unit["name"] == "pile")
+    assert [context["app"] for context in pile["stack"]][:2] == ["example", "cellar"]
+    assert pile["stack"][-1]["top"]
+    requests = next(unit for unit in stacks["request_stack"].values() if unit["name"] == "pile")
+    assert [context["path"] for context in requests["stack"]] == ["/teas"]
+
+
+def test_rows_3_and_4_locals_of_all_threads(visitor: FlaskClient) -> None:
+    """Each waiter's own tray and pots, on the page and among the stacks."""
+    page = visitor.get("/locals").text
+    assert "Hiro" in page
+    assert "green · oolong" in page
+    named = ask(visitor, "/stacks.json")["locals"]
+    trays = next(units for name, units in named.items() if name.endswith(".tray"))
+    guests = {str(values["guest"]) for values in trays.values()}
+    assert {"Mei", "Hiro", "Ada"} <= guests
+
+
+def test_row_6_what_a_proxy_points_at(visitor: FlaskClient) -> None:
+    """The object behind it in a view; outside of contexts, the error that says so."""
+    page = visitor.get("/proxies").text
+    assert "&lt;Flask &#39;example&#39;&gt;" in page
+    assert "RuntimeError: Working outside of request context." in page
+
+
+def test_row_7_tables_of_the_start(visitor: FlaskClient) -> None:
+    """Configuration, routes, and the hooks that will run for a URL, in order."""
+    visitor.get("/")
+    start = ask(visitor, "/app.json")["app"]
+    assert {"shop.teas", "account.login"} <= {route["endpoint"] for route in start["routes"]}
+    steps = ask(visitor, "/hooks.json?method=GET&path=/teas/1")["hooks"]["steps"]
+    names = [step["function"].rpartition(".")[2] for step in steps]
+    own = ["find_tea", "load_guest", "start_clock", "tea", "tell_kitchen_time", "close_connection"]
+    assert [name for name in names if name in own] == own
+
+
+def test_row_8_the_stove_is_lit_once(visitor: FlaskClient) -> None:
+    """On the timeline of the first request, and of no other."""
+    visitor.get("/teas")
+    visitor.get("/teas")
+    phases = [
+        [e["phase"] for e in ask(visitor, f"/requests/{row['id']}.json")["trace"]["events"]]
+        for row in ask(visitor, "/requests.json")["requests"]
+    ]
+    assert [found.count("before_first_request") for found in phases] == [0, 1]
+
+
+def test_rows_9_and_10_steps_and_signals(visitor: FlaskClient) -> None:
+    """Each step in Flask's order, and each signal with its receivers."""
+    visitor.get("/teas/2")
+    trace = ask(visitor, "/requests/latest.json")["trace"]
+    phases = list(dict.fromkeys(event["phase"] for event in trace["events"]))
+    order = [
+        "open_session", "match", "url_value_preprocessor", "before_request", "view",
+        "after_request", "save_session", "teardown_appcontext",
+    ]  # fmt: skip
+    assert [phase for phase in phases if phase in order] == order
+    receivers = {signal["name"]: signal["receivers"] for signal in trace["signals"]}
+    assert any("note_start" in name for name in receivers["request_started"])
+
+
+def test_row_12_contexts_without_a_request(house: Flask, visitor: FlaskClient) -> None:
+    """A command and a thread of the app stand among the requests."""
+    visitor.post("/tour/restock")
+    visitor.post("/cart/1")
+    visitor.post("/orders")
+    finish(house)
+    kinds = {row["kind"] for row in ask(visitor, "/requests.json?all=1")["requests"]}
+    assert "cli" in kinds
+    assert kinds - {"cli", "request"}
+
+
+def test_row_13_who_wrote_what_to_g(visitor: FlaskClient) -> None:
+    """The guest by a hook, the database by the view, gone at the teardown."""
+    visitor.get("/teas")
+    trace = ask(visitor, "/requests/latest.json")["trace"]
+    wrote = {n: e["name"] for e in trace["events"] for n in e["g"]["added"]}
+    removed = {n: e["name"] for e in trace["events"] for n in e["g"]["removed"]}
+    assert wrote["guest"] == "load_guest"
+    assert wrote["db"] == "teas"
+    assert removed["db"] == "close_connection"
+
+
+def test_row_14_three_lifetimes(house: Flask) -> None:
+    """One per context, one per browser, one per process."""
+
+    def cups(visitor: FlaskClient) -> list[int]:
+        cells = visitor.get("/lifetimes").text.split("<td>")
+        return [int(text) for cell in cells if (text := cell.partition("<")[0]).isdigit()]
+
+    mine, yours = house.test_client(), house.test_client()
+    first, again, other = cups(mine), cups(mine), cups(yours)
+    assert [first[:2], again[:2], other[:2]] == [[1, 1], [1, 2], [1, 1]]
+    assert first[2] < again[2] < other[2]
+
+
+# A thread that fails and a body that is dropped are what two of the mistakes are about.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=list(MISTAKES))
+def test_each_switch_plants_a_mistake_that_is_named(
+    mistake: Mistake, house: Flask, visitor: FlaskClient
+) -> None:
+    """Planted and made, it is found and told on the page; taken out, it is found no more."""
+    visitor.get("/")
+    assert codes(visitor) == []
+    visitor.post(f"/break/{mistake.name}")
+    assert visitor.post(f"/break/{mistake.name}/make").status_code == 302
+    finish(house)
+    found = codes(visitor)
+    assert set(mistake.codes) & set(found)
+    page = visitor.get("/break").text
+    assert page.count('class="said"') >= 1
+    assert page.count('aria-checked="true"') == 1
+    visitor.post(f"/break/{mistake.name}")
+    visitor.get("/")
+    assert codes(visitor) == []
+    assert visitor.get(mistake.path).status_code == 404
+    gc.collect()
+
+
+def test_an_unknown_switch_is_not_found(visitor: FlaskClient) -> None:
+    """Neither planted nor made."""
+    assert visitor.post("/break/everything").status_code == 404
+    assert visitor.post("/break/everything/make").status_code == 404
+
+
+def test_the_pages_of_the_app_say_so_where_the_kit_is_off(tmp_path: Path) -> None:
+    """Outside debug no link leads to a page that would not answer."""
+    app = create_app({"DATABASE": tmp_path / "x.sqlite3", "SECRET_KEY": "k" * 40})
+    page = app.test_client().get("/").text
+    assert "/_ctx" not in page
+    assert "--debug" in page
+
+
+def test_workers_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    """Made once, and only its owner may read it."""
+    from example.secret import secret_key
+
+    first = secret_key(tmp_path)
+    assert len(first) == 64
+    assert secret_key(tmp_path) == first
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["secret_key"]
