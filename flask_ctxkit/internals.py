@@ -128,6 +128,24 @@ header_pairs: t.Final[t.Callable[[t.Any], list[tuple[str, str]]]] = attrgetter("
 """The headers of a response, not copied: Werkzeug's iterator costs three times as much."""
 
 
+ACCESS_IS_TOLD: t.Final = isinstance(CONTEXT_CLASSES[-1].__dict__.get("session"), property)
+"""True since 3.1.3: the context tells the session that it is handed out. Before, a session
+finds out for itself."""
+
+
+def opens_for(request: Request) -> bool:
+    """Whether the session that is opened for *request* becomes its context's session.
+
+    False outside of the context, and for a second session of the same request, as the test
+    client's ``session_transaction`` opens one: such a session is handed out untold.
+    """
+    ctx = _app_var.get(None) if _request_var is None else _request_var.get(None)
+    if ctx is None:
+        return False
+    of = ctx._request if ONE_CONTEXT else ctx.request  # noqa: SLF001
+    return of is request and ctx.__dict__.get("_session", ctx) is None
+
+
 def app_context_of(ctx: Context) -> tuple[Context, bool]:
     """The application context of *ctx*, a pushed request context, and whether it is its own.
 

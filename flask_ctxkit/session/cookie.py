@@ -1,0 +1,129 @@
+"""The session cookie that one request brought, read when it is asked."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from itsdangerous import BadPayload
+
+from . import codec, tags
+from .codec import MalformedPayloadError
+
+if t.TYPE_CHECKING:
+    from flask import Request
+
+    from .codec import Keyring, Verified
+    from .mapping import Attributes, Values
+
+
+@dataclass(slots=True, eq=False)
+class SentCookie:
+    """The session cookie of a request, with all that was known when the session was opened.
+
+    Lifetime: from ``open_session`` until it is read, or the end of the request.
+    """
+
+    request: Request
+    header: str | None
+    """The ``Cookie`` header as it was then; None where only ``request.cookies`` may be read."""
+    name: str
+    keys: Keyring
+    now: int
+    """Seconds since 1970."""
+    max_age: int
+    """In seconds."""
+    leeway: int
+    """In seconds."""
+    strict: bool
+
+    def text(self) -> str | None:
+        """The cookie's value as ``request.cookies`` has it; the first of several."""
+        if self.header is not None and "cookies" not in self.request.__dict__:
+            found = value_in(self.header, self.name)
+            if found is not None:
+                return found
+        return self.request.cookies.get(self.name)
+
+    def verify(self) -> Verified | None:
+        """What the cookie's outside says, or None if there is none."""
+        text = self.text()
+        if not text:
+            return None
+        # A surrogate can't come over HTTP; from elsewhere it is one more bad signature.
+        return codec.verify(
+            text.encode(errors="surrogatepass"),
+            self.keys,
+            now=self.now,
+            max_age=self.max_age,
+            leeway=self.leeway,
+        )
+
+    def __call__(self) -> tuple[Values, Attributes]:
+        """Read it.
+
+        :raises BadPayload: in strict mode, when it is signed but can't be read.
+        """
+        verified = self.verify()
+        if verified is None:
+            return {}, {}
+        if verified.code != "valid":
+            return {}, {"opening": verified}
+        try:
+            text, values = read(verified.payload)
+        except MalformedPayloadError as error:
+            if self.strict:
+                raise BadPayload(error.message, original_error=error) from error
+            return {}, {"opening": verified._replace(code="malformed", payload=b"")}
+        return values, {"opening": verified, "received": (text, verified.payload)}
+
+    def may_be_permanent(self) -> bool:
+        """False if the values, were they read, would not have ``_permanent`` set."""
+        payload = (self.text() or "").encode(errors="surrogatepass").rpartition(b".")[0]
+        if payload.startswith(b"."):
+            # Only what carries a signature is expanded.
+            verified = self.verify()
+            if verified is None or verified.code != "valid":
+                return False
+            payload = verified.payload
+        else:
+            payload = payload.rpartition(b".")[0]
+        try:
+            text = codec.unpack(payload)
+        except MalformedPayloadError:
+            return False
+        return '"_permanent"' in text or "\\u00" in text
+
+
+def read(payload: bytes) -> tuple[str, Values]:
+    """The JSON text of a verified *payload*, and the values in it.
+
+    :raises MalformedPayloadError: when it can't be read, or holds something else than a dict.
+    """
+    text = codec.unpack(payload)
+    try:
+        values = tags.decode(text)
+    except Exception as error:
+        raise codec.malformed("json", error) from error
+    if type(values) is dict:
+        return text, values
+    try:
+        return text, dict(() if values is None else values)
+    except (TypeError, ValueError) as error:
+        raise codec.malformed("type", error) from error
+
+
+def value_in(header: str, name: str) -> str | None:
+    """The first value of cookie *name* in a ``Cookie`` header, where that is plain to see.
+
+    None says nothing: the header has to be parsed then.
+    """
+    start = header.find(name)
+    end = start + len(name)
+    if not header.startswith("=", end) or (start and header[start - 2 : start] != "; "):
+        return None
+    stop = header.find(";", end)
+    value = header[end + 1 :] if stop < 0 else header[end + 1 : stop]
+    if " " in value or "\t" in value or '"' in value or '"' in header[:start]:
+        return None
+    return value
