@@ -43,6 +43,7 @@ PROXY: t.Final = (
 )
 LARGE: t.Final = 86_400
 """Seconds from which a lifetime is told in days."""
+NOT_COMPUTED: t.Final = "It is made when it is first read, so it is not read here."
 BODY: t.Final = frozenset({"data", "files", "form", "json", "stream", "values"})
 """Names of a request whose values are the body's, which are never shown."""
 
@@ -57,7 +58,8 @@ def where_lives(app: Flask, name: str, capture: Capture) -> list[Place]:
     Each answer is ``{"place": "g.user", "now": bool, "written": ["shop/auth.py:12 load_user"],
     "lives": "how long, in words"}``, with ``"value"`` where there is one to be seen. Seen are
     the contexts of the calling unit, and the locals of all units. What a property or a
-    ``cached_property`` would compute is not computed, and the session is not accessed.
+    ``cached_property`` would compute is not computed, and the session is not accessed; where
+    only that would tell, ``now`` is None.
     """
     head, _, rest = name.strip().partition(".")
     if not head:
@@ -94,7 +96,8 @@ class _Asked:
         if found is None and (not lines or self.rest):
             return
         full = f"{place}.{self.rest}" if self.rest else place
-        answer: Place = {"place": full, "now": found is not None, "written": lines, "lives": lives}
+        now = False if found is None else found.now
+        answer: Place = {"place": full, "now": now, "written": lines, "lives": lives}
         if found is not None and found.seen:
             last = self.rest.rpartition(".")[2] or self.name
             answer["value"] = self.capture(last, found.value)
@@ -104,8 +107,10 @@ class _Asked:
 @dataclass(frozen=True, slots=True)
 class _Value:
     # seen: False where the name is there, but its value would have to be computed.
+    # now: False where it will be there once there is a request, None where unknown.
     value: t.Any = None
     seen: bool = True
+    now: bool | None = True
 
 
 def _line(write: Write) -> str:
@@ -115,14 +120,14 @@ def _line(write: Write) -> str:
 def _follow(found: _Value, path: str) -> _Value | None:
     for part in path.split("."):
         if not found.seen or is_proxy(found.value):
-            return _Value(seen=False)
+            return _Value(seen=False, now=found.now and None)
         if type(found.value) is dict and part in found.value:
             found = _Value(found.value[part])
             continue
         there, value = read_attribute(found.value, part)
         if there is False:
             return None
-        found = _Value(value, seen=there is True)
+        found = _Value(value, seen=there is True, now=there)
     return found
 
 
@@ -209,10 +214,14 @@ def _in_request(asked: _Asked) -> Iterator[Place]:
     there, value = read_attribute(
         asked.app.request_class if request is None else request, asked.name
     )
-    seen = there is True and request is not None and asked.name not in BODY
-    found = None if there is False or asked.name.startswith("_") else _Value(value, seen=seen)
+    if there is False or asked.name.startswith("_"):
+        found, lives = None, IN_REQUEST
+    elif there is None or request is None or asked.name in BODY:
+        found, lives = _Value(seen=False, now=request is not None), f"{IN_REQUEST} {NOT_COMPUTED}"
+    else:
+        found, lives = _Value(value), IN_REQUEST
     yield from asked.place(
-        f"request.{asked.name}", found, IN_REQUEST, lambda write: write.place == "request"
+        f"request.{asked.name}", found, lives, lambda write: write.place == "request"
     )
 
 

@@ -255,6 +255,7 @@ def test_what_a_request_computes_lazily_is_not_computed(shop: Flask) -> None:
         found = places(shop, "request.args")["request.args"]
         assert "value" not in found
         assert found["now"] is True
+        assert places(shop, "request.args.x")["request.args.x"]["now"] is None
         assert "args" not in flask.request.__dict__
         assert flask.request.args["x"] == "1"
         assert places(shop, "args")["request.args"]["value"] == "ImmutableMultiDict"
@@ -271,6 +272,7 @@ def test_a_body_is_neither_read_nor_shown(shop: Flask) -> None:
 def test_without_a_request_its_class_still_knows_the_name(shop: Flask) -> None:
     found = places(shop, "request.args")["request.args"]
     assert "request context" in found["lives"]
+    assert found["now"] is False
     assert "value" not in found
 
 
@@ -335,7 +337,7 @@ def test_nothing_of_the_users_is_run(shop: Flask) -> None:
     with shop.app_context():
         flask.g.trap = Trap()
         found = places(shop, "g.trap.name")["g.trap.name"]
-    assert found["now"] is True
+    assert found["now"] is None, "only running the property would tell"
     assert "value" not in found
 
 
