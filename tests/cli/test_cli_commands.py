@@ -400,14 +400,39 @@ def test_nothing_running_is_a_sentence(shop: t.Any, run: t.Any) -> None:
     assert run("--url", shop.url, "live").out == "Nothing is running.\n"
 
 
+def test_the_app_of_a_request_is_named_where_there_are_several(shop: t.Any, run: t.Any) -> None:
+    """And a zombie, current though it was popped, is called one."""
+    (unit,) = shop.bodies["/_ctx/stacks.json"]["request_stack"].values()
+    unit["stack"][1] |= {"app": "admin", "zombie": True}
+    told = run("--url", shop.url, "stacks").out
+    assert "GET /cart  shop" in told
+    assert "zombie GET /inner  admin  pushed 2x" in told
+
+
 def test_stacks_stand_bottom_to_top(shop: t.Any, run: t.Any) -> None:
     told = run("--url", shop.url, "stacks").out
-    assert told.index("| 0 | GET /cart") < told.index("| 1 | GET /inner  shop  ← top  pushed 2x")
+    assert told.index("| 0     | GET /cart ") < told.index("| 1 top | GET /inner  pushed 2x")
     assert "4711/thread-5  thread Thread-5, ident 140221   answered this" in told
     assert 'LOCAL mine\n 4711/thread-5  {name: "value"}' in told
 
 
 # --------------------------------------------------------------------------- requests
+
+
+def test_a_strip_has_its_legend_and_notes_the_worst_first(
+    shop: t.Any, made: t.Any, run: t.Any
+) -> None:
+    """Only signs that are drawn are explained; what failed stands before what is noted."""
+    found = [{"code": "c", "severity": "note"}, {"code": "b", "severity": "odd"},
+             {"code": "a", "severity": "error"}]  # fmt: skip
+    row = made.summary(findings=found, streamed=True, strip=[["hooks", 1.0], ["error", 0.0]])
+    shop.bodies["/_ctx/requests.json"]["requests"] = [row]
+    told = run("--url", shop.url, "requests").out
+    assert "✗ a  · c  ? b  stream" in told
+    assert "strip: ▒ hooks  ✗ error" in told
+    assert "▓ view" not in told
+    shop.bodies["/_ctx/requests.json"]["requests"] = [made.summary(strip=[])]
+    assert "strip:" not in run("--url", shop.url, "requests").out
 
 
 def test_filters_become_the_query_of_the_page(shop: t.Any, run: t.Any) -> None:

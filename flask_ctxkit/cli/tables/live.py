@@ -74,7 +74,7 @@ def _phase_cell(row: fields.Row) -> Cell:
     phase, hook = fields.text(row, "phase", "?"), fields.text(row, "hook")
     style = marks.FAMILIES[marks.family(phase)][1]
     slow = Span(" ! slow", "warning") if fields.flag(row, "stuck") else ""
-    return cell(Span(phase, style), f" {hook}" if hook else "", slow)
+    return cell(Span(phase, style), f" {hook}" if hook not in {"", phase} else "", slow)
 
 
 def _where(row: fields.Row) -> str:
@@ -142,5 +142,5 @@ def _leak_item(leak: fields.Row) -> Block:
     if pushed:
         details.append(Span(f"pushed {marks.place(pushed)}"))
     if trace:
-        details.append(Span(f"flask ctx show {trace}"))
+        details.append(Span(f"flask ctx show {trace[: marks.ID]}"))
     return item(still, fields.text(leak, "message", "A context was left behind."), details=details)

@@ -74,7 +74,7 @@ def finding_item(finding: fields.Row) -> Block:
         details.append(cell(fix))
     trace = fields.text(finding, "trace") or next(iter(fields.texts(finding, "traces")), "")
     if trace:
-        details.append(cell(Span(f"flask ctx show {trace}", "dim")))
+        details.append(cell(Span(f"flask ctx show {trace[: marks.ID]}", "dim")))
     message = Span(fields.text(finding, "message", "?"), "strong")
     return item(marks.severity_sign(finding), message, details=details)
 
@@ -102,7 +102,7 @@ def _last(report: fields.Row) -> t.Iterator[Block]:
         total = sum(fields.count(totals, key) for key in _CLASSES)
         yield heading(f"LAST {total or len(rows)}", aside=_totals(totals))
         yield requests_table(rows[:LAST])
-        yield marks.legend()
+        yield from marks.legend(rows[:LAST])
     hidden = marks.hidden_line(fields.mapping(totals, "folded"))
     if hidden is not None:
         yield hidden
