@@ -11,6 +11,7 @@ import weakref
 
 from flask import request_started
 from flask.logging import default_handler, has_level_handler
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wsgi import get_host
 
 from . import internals
@@ -20,6 +21,7 @@ from .errors import AlreadyRegisteredError
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
+from .session.interface import CtxSessionInterface
 from .trace.calls import call_app
 from .trace.functions import observe_functions, original, wrap
 from .trace.pushes import observe_contexts
@@ -102,7 +104,8 @@ class State:
 
     def resolve(self, app: Flask, environ: WSGIEnvironment) -> None:
         """Decide what is "auto", at the first request: ``app.run(debug=True)`` sets
-        ``app.debug`` after ``CtxKit(app)``."""
+        ``app.debug`` after ``CtxKit(app)``.
+        """
         with self._lock:
             if self._resolved:
                 return
@@ -236,6 +239,12 @@ class State:
             self.recorder.failed("leak check", own)
 
 
+def _has_stock_sessions(app: Flask) -> bool:
+    """Whether *app* still has Flask's own interface, and nobody set an attribute of it."""
+    interface = app.session_interface
+    return type(interface) is SecureCookieSessionInterface and not interface.__dict__
+
+
 class CtxKit:
     """Makes the contexts of a Flask app visible.
 
@@ -274,6 +283,8 @@ class CtxKit:
         app.extensions["ctxkit"] = state
         self._states.add(state)
         state.own_hooks = self._register_hooks(app, state)
+        if state.config.session_interface and _has_stock_sessions(app):
+            app.session_interface = CtxSessionInterface()
         inner = original(app, "wsgi_app")
 
         def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
@@ -301,9 +312,7 @@ class CtxKit:
         self._rules.append(rule)
         return rule
 
-    def _register_hooks(
-        self, app: Flask, state: State
-    ) -> tuple[t.Callable[..., t.Any], ...]:
+    def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
         """The kit's hooks, so that the before hook runs first and the others run last."""
         recorder, reference = state.recorder, weakref.ref(app)
         table, first = app.url_value_preprocessors, self._before_first

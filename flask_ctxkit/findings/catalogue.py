@@ -56,6 +56,8 @@ class Rules:
         self.slow_ns = int(config.slow_hook * 1e9)
         """Nanoseconds that a trace must last for a hook in it to be slow."""
         self.tally = Tally(_send, self._failed)
+        self.every_trace = False
+        """Whether a rule was added that must see each trace, also of a shape known as sound."""
         self._rules = {rule.code: rule for rule in BUILT_IN}
         self._memory = Memory()
         self._facts: Facts | None = None
@@ -85,12 +87,8 @@ class Rules:
                 code=rule.code,
             )
         self._rules = {**self._rules, rule.code: rule}  # a reader keeps the old table
+        self.every_trace = self.every_trace or rule.timed
         return rule
-
-    @property
-    def every_trace(self) -> bool:
-        """Whether a rule was added that must see each trace, also of a shape known as sound."""
-        return any(rule.timed for rule in self._rules.values() if rule not in BUILT_IN)
 
     @property
     def failures(self) -> tuple[RuleFailure, ...]:

@@ -29,6 +29,7 @@ now: t.Final = time.perf_counter_ns
 Changes = tuple["Delta | None", "Delta | None", "Headers | None", "int | None"]
 """What a step changed: ``g``, the session; and the headers and status that it left behind."""
 
+
 class Remark(t.NamedTuple):
     """What few steps have: how they ended, if not well, and what is to be told of them."""
 
@@ -177,8 +178,16 @@ class Recording:
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
-        if raw and issubclass(type(raw), dict):
+        if not getattr(raw, "loaded", True):
+            raw.on_load = self._session_read
+        elif issubclass(type(raw), dict):
             self.session_seen = Watcher(self.recorder.capture, raw)
+
+    def _session_read(self, raw: t.Any) -> None:
+        try:
+            self.session_seen = Watcher(self.recorder.capture, raw)
+        except BaseException as own:
+            self.recorder.failed("session", own)
 
     def look(self, site: Site) -> Changes | None:
         """What *site* changed in ``g`` and the session: all since the last look."""
@@ -200,11 +209,7 @@ class Recording:
     def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
         if self.session_first is None:
             self.session_first = site
-        if self.session_seen is None:
-            if not issubclass(type(raw), dict):
-                return None
-            self.session_seen = Watcher(self.recorder.capture)
-        return self.session_seen.look(raw)
+        return None if self.session_seen is None else self.session_seen.look(raw)
 
     def look_inside(self, outer: Site) -> None:
         """A step begins inside *outer*: what changed up to now is the outer step's."""
@@ -284,6 +289,8 @@ class Recording:
         """Let go of every object of the user's and of Flask's."""
         if self.session is not None:
             self.session_state = self.session_now()
+            if not getattr(self.session, "loaded", True):
+                del self.session.on_load
             self.session = None
             if self.session_seen is not None:
                 self.session_seen.release()
@@ -292,12 +299,15 @@ class Recording:
         self.pairs = ()
 
     def session_now(self) -> str | None:
-        """"absent", "untouched", "read" or "changed"; None without a session."""
+        """One of "absent", "untouched", "read" and "changed"; None without a session."""
         if self.session is None:
             return self.session_state
         if self.session_first is not None:
             return "changed" if self.session.modified else "read"
-        return "untouched" if self.session else "absent"
+        unread = not getattr(self.session, "loaded", True)
+        if unread or (issubclass(type(self.session), dict) and dict.__len__(self.session)):
+            return "untouched"
+        return "absent"
 
 
 def _names(delta: Delta | None) -> tuple[str, ...] | None:
