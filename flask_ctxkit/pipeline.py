@@ -23,7 +23,8 @@ SHAPES: t.Final = 2000
 
 class Pipeline:
     """Examines each recording once per shape: what took the same steps with the same effects
-    has the same findings, so that a sound request costs one look into a set."""
+    has the same findings, so that a sound request costs one look into a set.
+    """
 
     def __init__(
         self,

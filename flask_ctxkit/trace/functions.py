@@ -13,15 +13,16 @@ from types import FunctionType
 from flask import Flask
 
 from .. import internals
-from .recorder import Recorder
-from .recording import ANSWERED, Recording, now
+from .recording import ANSWERED, Recording, Remark, now
 from .site import CALLERS, Site, make_site
 
 if t.TYPE_CHECKING:
     from .model import Phase
+    from .recorder import Recorder
 
 KEPT: t.Final = 2000
 """The most timed functions that are remembered."""
+_LOST: t.Final = Remark(note="returned None")
 
 Timed = t.Callable[..., t.Any]
 
@@ -105,7 +106,7 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
 
     def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
-            recording: Recording | None = top(None)._ctxkit  # type: ignore[union-attr]
+            recording: Recording | None = top(None)._ctxkit  # noqa: SLF001  # an attribute of ours
         except AttributeError:
             recording = None
         if recording is None or not recording.has_request:
@@ -159,6 +160,10 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         end = now()
         recording.current = outer
         try:
+            if result is None:  # the response is lost, and what comes next fails on that
+                recording.odd = True
+                recording.note(site, start, _LOST)
+                return result
             changes = recording.look_response(result, site)
             recording.add((site, start, end, changes, None))
         except BaseException as own:

@@ -12,9 +12,9 @@ from flask import (
     appcontext_tearing_down,
     request_tearing_down,
 )
+from flask.ctx import AppContext
 
 from .. import internals
-from .recorder import Recorder
 from .recording import Recording, Remark, now
 from .signals import heard
 from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .model import Kind
+    from .recorder import Recorder
 
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
@@ -65,7 +66,7 @@ def observe_contexts(app: Flask, recorder: Recorder) -> None:
 def observed_class(base: t.Any, recorder: Recorder) -> type:
     """A subclass of the context class *base* whose pushes and pops are recorded."""
     make = _request_context
-    if not internals.ONE_CONTEXT and issubclass(base, internals.AppContext):
+    if not internals.ONE_CONTEXT and issubclass(base, AppContext):
         make = _app_context
     observed = make(base, recorder)
     # A context's repr shows the name of its class.
@@ -88,7 +89,8 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             if recording is None:
                 recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
                 if recording is None:
-                    return base_push(self)
+                    base_push(self)
+                    return
             else:
                 _pushed_again(recorder, self, recording)
             try:
@@ -101,19 +103,18 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 _bind(recorder, self, recording)
             if recording.ended is None:
                 recording.current = None
-            return None
 
         def match_request(self) -> None:
             recording = self._ctxkit
             if recording is None or recording.match_end:
-                return base_match(self)
+                base_match(self)
+                return
             recording.match_start = start = now()
             _bind(recorder, self, recording)
             recording.current = MATCH
             base_match(self)
-            recording.match_end = end = now()
-            _matched(recorder, recording, start, end)
-            return None
+            recording.match_end = now()
+            _matched(recorder, recording, start)
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             try:
@@ -174,9 +175,7 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
     return Observed
 
 
-def _begin(
-    recorder: Recorder, ctx: t.Any, frame: FrameType, start: int
-) -> Recording | None:
+def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Recording | None:
     try:
         made = ctx._ctxkit_made  # noqa: SLF001
         request = internals.request_of(ctx)
@@ -226,7 +225,7 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         recorder.failed("push", own)
 
 
-def _matched(recorder: Recorder, recording: Recording, start: int, end: int) -> None:
+def _matched(recorder: Recorder, recording: Recording, start: int) -> None:
     try:
         request = recording.request
         recording.endpoint = request.endpoint

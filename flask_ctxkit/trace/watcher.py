@@ -170,7 +170,7 @@ class Watched(dict[t.Any, t.Any]):
         self.written = True
         return dict.setdefault(self, *args)
 
-    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[override,misc]
+    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[misc]
         self.written = True
         dict.update(self, other)
         return self
