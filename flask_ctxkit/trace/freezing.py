@@ -59,7 +59,7 @@ def freeze(recording: Recording) -> Trace:
         exception=recording.error,
         contexts=_contexts(recording),
         environ=recording.environ or {},
-        g=dict(recording.g_seen.known()),
+        g=_g(recording),
         dropped_events=recording.dropped,
         own_cost_us=None,
     )
@@ -181,6 +181,10 @@ _NO_RESPONSE_CHANGE: t.Final = ResponseChange()
 
 def _change(delta: Delta | None) -> Change:
     return _NO_CHANGE if delta is None else Change(*delta)
+
+
+def _g(recording: Recording) -> dict[str, t.Any]:
+    return dict(recording.g_known if recording.g_seen is None else recording.g_seen.known())
 
 
 def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any] | None:

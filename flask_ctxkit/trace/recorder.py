@@ -37,6 +37,13 @@ MESSAGE: t.Final = 500
 HARMLESS: t.Final = 1000
 """The most headers and variables that are remembered as harmless."""
 
+PUBLIC: t.Final = frozenset({
+    "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE",
+    "REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "HTTP_CONNECTION", "CONTENT_TYPE",
+    "CONTENT_LENGTH", "GATEWAY_INTERFACE", "wsgi.url_scheme",
+})  # fmt: skip
+"""Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
+
 Sink = t.Callable[[Recording], object]
 
 
@@ -214,12 +221,12 @@ class Recorder:
         """A captured copy of the strings in *environ*; those without a secret are remembered."""
         known = self._harmless
         return {
-            key: value if (key, value) in known else self._capture_variable(key, value)
+            key: value if key in PUBLIC or (key, value) in known else self._variable(key, value)
             for key, value in environ.items()
             if type(value) is str
         }
 
-    def _capture_variable(self, key: str, value: str) -> Captured:
+    def _variable(self, key: str, value: str) -> Captured:
         captured = self.redactor.environ({key: value}).get(key)
         if captured == value:
             self._remember((key, value))

@@ -14,7 +14,19 @@ from operator import is_
 
 from .. import internals
 from .site import MAKE_RESPONSE, Site
-from .watcher import Delta, Headers, Watched, Watcher, merged
+from .watcher import (
+    MISSING,
+    NAMES,
+    NO_G,
+    Delta,
+    Headers,
+    Tracked,
+    Watcher,
+    merged,
+    name_of,
+    tracked,
+    written,
+)
 
 if t.TYPE_CHECKING:
     from types import CodeType
@@ -79,7 +91,12 @@ class Recording:
     endpoint: str | None = None
     request: t.Any = None
     app_context: t.Any = None
-    g: t.Any = None
+    g = NO_G
+    other_g: t.Any = None
+    """A ``g`` that is not a stock one, and is compared after every step."""
+    g_seen: Watcher | None = None
+    changed: tuple[t.Any, ...] = ()
+    """The names that steps changed, in order, for :meth:`shape`."""
     looks = False
     """Whether every step ends with a look, since no flag tells of a change."""
     session: t.Any = None
@@ -114,9 +131,8 @@ class Recording:
         self.pushed_by: CodeType | None = None
         self.wall = time.time()
         self.steps: list[Noted] = []
-        self.changed: list[t.Any] = []
-        """The names that steps changed, in order, for :meth:`shape`."""
-        self.g_seen = Watcher(recorder.capture)
+        self.g_known: dict[str, Captured] = {}
+        """What ``g`` held at the last look."""
         self.push_app = made
 
     @property
@@ -133,15 +149,15 @@ class Recording:
     def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
         """Note that a step ends now, with what it changed in ``g`` and the session."""
         end = now()
-        changes = None
-        g, session = self.g, self.session
-        if (
-            (g is not None and g.written)
-            or (session is not None and session.accessed)
-            or self.looks
-        ):
+        session, steps = self.session, self.steps
+        if self.g.log or self.looks or (session is not None and session.accessed):
             changes = self.look(site)
-        self.add((site, start, end, changes, remark))
+        else:
+            changes = None
+        if len(steps) < self.recorder.limit:
+            steps.append((site, start, end, changes, remark))
+        else:
+            self.add((site, start, end, changes, remark))
 
     def add(self, noted: Noted) -> None:
         """Add a step; of an over-long recording the middle is dropped and counted."""
@@ -162,25 +178,28 @@ class Recording:
     # --------------------------------------------------------------------- looks
 
     def watch_g(self, g: t.Any, *, given: bool) -> None:
-        """Watch *g* from now on; what it holds by now was *given*, or is the first step's."""
+        """Watch *g* from now on.
+
+        :param given: whether what it holds by now is older than this context.
+        """
         live = getattr(g, "__dict__", None)
-        if live is None:
-            return
         if type(g) is internals.GLOBALS_CLASS:
-            self.g = watched = Watched(live)
-            watched.written = bool(live)
-            object.__setattr__(g, "__dict__", watched)
-        else:
-            self.g, self.looks = live, True
-        if live and given:
-            self.g_seen = Watcher(self.recorder.capture, live)
+            if type(live) is not Tracked:
+                live = tracked(live)
+                object.__setattr__(g, "__dict__", live)
+                if not given and live:
+                    live.log = dict.fromkeys(live, MISSING)
+            self.g = live
+        elif live is not None:
+            self.other_g, self.looks = live, True
+            self.g_seen = Watcher(self.recorder.capture, live if given else None)
 
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
         if not getattr(raw, "loaded", True):
             raw.on_load = self._session_read
-        elif issubclass(type(raw), dict):
+        elif issubclass(type(raw), dict) and dict.__len__(raw):
             self.session_seen = Watcher(self.recorder.capture, raw)
 
     def _session_read(self, raw: t.Any) -> None:
@@ -191,11 +210,11 @@ class Recording:
 
     def look(self, site: Site) -> Changes | None:
         """What *site* changed in ``g`` and the session: all since the last look."""
-        live, g = self.g, None
-        if live is not None and (type(live) is not Watched or live.written):
-            g = self.g_seen.look(live)
-            if type(live) is Watched:
-                live.written = False
+        g = None
+        if self.g.log:
+            g = written(self.g, self.g_known, self.recorder.capture)
+        elif self.g_seen is not None:
+            g = self.g_seen.look(self.other_g)
         raw, session = self.session, None
         if raw is not None and raw.accessed:
             session = self._look_session(site, raw)
@@ -203,13 +222,17 @@ class Recording:
             g, session = self._with_pending(site, g, session)
         if g is None and session is None:
             return None
-        self.changed.append((site, _names(g), _names(session)))
+        self.changed = (*self.changed, site, _names(g), _names(session))
         return (g, session, None, None)
 
     def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
         if self.session_first is None:
             self.session_first = site
-        return None if self.session_seen is None else self.session_seen.look(raw)
+        if self.session_seen is None:
+            if not issubclass(type(raw), dict):
+                return None
+            self.session_seen = Watcher(self.recorder.capture)
+        return self.session_seen.look(raw)
 
     def look_inside(self, outer: Site) -> None:
         """A step begins inside *outer*: what changed up to now is the outer step's."""
@@ -230,13 +253,8 @@ class Recording:
 
     def look_response(self, response: t.Any, site: Site) -> Changes | None:
         """What *site* changed, and the status and headers that it left, if it changed them."""
-        g, session = self.g, self.session
-        changes = None
-        if (
-            (g is not None and g.written)
-            or (session is not None and session.accessed)
-            or self.looks
-        ):
+        session, changes = self.session, None
+        if self.g.log or self.looks or (session is not None and session.accessed):
             changes = self.look(site)
         pairs = internals.header_pairs(response.headers)
         status, seen = response.status_code, self.pairs
@@ -249,7 +267,7 @@ class Recording:
             return changes
         self.response, self.status, self.pairs = response, status, pairs[:]
         self.headers = self.recorder.capture_headers(pairs)
-        self.changed.append((site, len(pairs)))
+        self.changed = (*self.changed, site, len(pairs))
         if changes is None:
             return (None, None, self.headers, status)
         return (changes[0], changes[1], self.headers, status)
@@ -282,7 +300,7 @@ class Recording:
         forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ
         return (
             self.kind, self.endpoint, self.status, self.reused, forwarded,
-            tuple([step[0] for step in self.steps]), tuple(self.changed),
+            tuple([step[0] for step in self.steps]), self.changed,
         )  # fmt: skip
 
     def release(self) -> None:
@@ -294,9 +312,20 @@ class Recording:
             self.session = None
             if self.session_seen is not None:
                 self.session_seen.release()
-        self.g_seen.release()
-        self.g = self.app_context = self.request = self.response = None
+        if self.g_seen is not None:
+            self.g_known = dict(self.g_seen.known())
+            self.g_seen = self.other_g = None
+        elif len(self.g) > len(self.g_known):
+            self._capture_given()
+        self.g = NO_G
+        self.app_context = self.request = self.response = None
         self.pairs = ()
+
+    def _capture_given(self) -> None:
+        for key in list(self.g)[:NAMES]:
+            name = name_of(key)
+            if name not in self.g_known:
+                self.g_known[name] = self.recorder.capture(name, dict.get(self.g, key))
 
     def session_now(self) -> str | None:
         """One of "absent", "untouched", "read" and "changed"; None without a session."""

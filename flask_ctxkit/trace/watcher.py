@@ -133,47 +133,99 @@ def merged(first: Delta | None, second: Delta | None) -> Delta | None:
     return (added, changed, removed) if added or changed or removed else None
 
 
-class Watched(dict[t.Any, t.Any]):
-    """The ``__dict__`` of a ``g``: it tells whether it was written to.
+MISSING: t.Final = object()
+"""Stands for the value of a name that is not there."""
 
-    Flask's ``g`` goes through its ``__dict__`` for each write, so one flag stands for a
-    comparison after each step. Reading an attribute of ``g`` costs what it did.
+
+class Tracked(Live):
+    """The ``__dict__`` of a stock ``g``: it remembers what each written name held before.
+
+    Flask's ``g`` goes through its ``__dict__`` for each write, so a step that wrote nothing
+    costs no comparison, and reading an attribute of ``g`` costs what it did.
     """
 
-    __slots__ = ("written",)
+    __slots__ = ("log",)
+    log: Live
+    """The names written since the last look, and what they held before, or MISSING."""
+
+    def _remember(self, name: t.Any) -> None:
+        if name not in self.log:
+            self.log[name] = dict.get(self, name, MISSING)
 
     def __setitem__(self, name: t.Any, value: t.Any) -> None:
-        self.written = True
+        log = self.log
+        if name not in log:
+            log[name] = dict.get(self, name, MISSING)
         dict.__setitem__(self, name, value)
 
     def __delitem__(self, name: t.Any) -> None:
-        self.written = True
+        self._remember(name)
         dict.__delitem__(self, name)
 
-    def pop(self, *args: t.Any) -> t.Any:
-        self.written = True
-        return dict.pop(self, *args)
+    def pop(self, name: t.Any, *default: t.Any) -> t.Any:
+        self._remember(name)
+        return dict.pop(self, name, *default)
 
     def popitem(self) -> t.Any:
-        self.written = True
-        return dict.popitem(self)
+        name, value = dict.popitem(self)
+        self.log.setdefault(name, value)
+        return name, value
 
     def clear(self) -> None:
-        self.written = True
+        for name in self:
+            self._remember(name)
         dict.clear(self)
 
     def update(self, *args: t.Any, **kwargs: t.Any) -> None:
-        self.written = True
-        dict.update(self, *args, **kwargs)
+        values = dict(*args, **kwargs)
+        for name in values:
+            self._remember(name)
+        dict.update(self, values)
 
-    def setdefault(self, *args: t.Any) -> t.Any:
-        self.written = True
-        return dict.setdefault(self, *args)
+    def setdefault(self, name: t.Any, default: t.Any = None) -> t.Any:
+        self._remember(name)
+        return dict.setdefault(self, name, default)
 
-    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[misc]
-        self.written = True
-        dict.update(self, other)
+    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[override,misc]
+        self.update(other)
         return self
+
+
+def tracked(live: Live) -> Tracked:
+    """A copy of *live* that tells what is written to it."""
+    copy = Tracked(live)
+    copy.log = {}
+    return copy
+
+
+NO_G: t.Final = tracked({})
+"""Stands for a ``g`` that is not watched."""
+
+
+def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delta | None:
+    """What was written to *live* since the last look; brings *known* up to date."""
+    log, live.log = live.log, {}
+    added: dict[str, Captured] = {}
+    changed: dict[str, Captured] = {}
+    removed: dict[str, Captured] = {}
+    for key, before in log.items():
+        value = dict.get(live, key, MISSING)
+        if value is before:
+            continue
+        name = name_of(key)
+        if len(added) + len(changed) >= NAMES:
+            added["$cut"] = len(log) - NAMES
+            break
+        if value is MISSING:
+            removed[name] = known.pop(name, None) if name in known else capture(name, before)
+            continue
+        was = known.get(name) if name in known or before is MISSING else capture(name, before)
+        known[name] = captured = capture(name, value)
+        if before is MISSING:
+            added[name] = captured
+        else:
+            changed[name] = [was, captured]
+    return (added, changed, removed) if added or changed or removed else None
 
 
 Headers = t.Sequence[tuple[str, "Captured"]]
