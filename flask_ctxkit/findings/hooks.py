@@ -72,7 +72,7 @@ def after_request_raised(trace: Trace, _known: Known) -> t.Iterator[Finding]:
     session = trace.session or {}
     unsaved = session.get("state") == "changed" and not session.get("saved")
     lost = "The change of the session was not saved." if unsaved else ""
-    became = f"became a {trace.status}" if trace.status else "was never sent"
+    became = "was never sent" if trace.response is None else f"became a {trace.status}"
     evidence = [Evidence(f"{named(failed)} raised.", failed.index, failed.error.where)]
     evidence += _again(trace)
     yield Finding(

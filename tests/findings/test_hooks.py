@@ -119,6 +119,20 @@ def test_an_after_request_that_raises_loses_the_session(watch: Watch) -> None:
     assert any("Ran once more" in e.text and "measure" in e.text for e in finding.evidence)
 
 
+def test_an_after_request_that_raises_while_errors_propagate_sends_nothing(watch: Watch) -> None:
+    app = Flask(__name__)
+
+    @app.after_request
+    def measure(response: Response) -> Response:
+        raise ZeroDivisionError("by design")
+
+    app.add_url_rule("/", "index", lambda: "x")
+    watched = watch(app, PROPAGATE_EXCEPTIONS=True)
+    with pytest.raises(ZeroDivisionError):
+        watched.client.get("/")
+    assert "was never sent" in watched.one("after-request-raised").message
+
+
 def test_the_session_is_not_mentioned_where_it_did_not_change(watch: Watch) -> None:
     app = Flask(__name__)
 
@@ -130,6 +144,27 @@ def test_the_session_is_not_mentioned_where_it_did_not_change(watch: Watch) -> N
     watched = watch(app)
     watched.client.get("/")
     assert "session" not in watched.one("after-request-raised").message
+
+
+def test_an_after_request_that_forgets_to_return_is_named(watch: Watch) -> None:
+    """On one path only, which its code does not tell."""
+    app = Flask(__name__)
+
+    @app.after_request
+    def measure(response: Response) -> Response:
+        if response.status_code == 404:
+            return response
+        return t.cast("Response", g.get("response"))
+
+    app.add_url_rule("/", "index", lambda: "x")
+    watched = watch(app)
+    assert watched.client.get("/missing").status_code == 404
+    assert watched.found == ()
+    with pytest.raises(Exception, match="None"):
+        watched.client.get("/")
+    finding = watched.one("after-request-lost-response")
+    assert "measure (" in finding.message
+    assert "returned None instead of the response" in finding.message
 
 
 def test_an_after_request_that_catches_is_sound(watch: Watch) -> None:

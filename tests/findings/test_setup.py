@@ -198,6 +198,15 @@ def test_a_module_that_imports_an_old_name_gets_a_note(
     assert (finding.code, finding.severity) == ("flask-next", "note")
 
 
+def test_an_old_name_in_an_installed_package_is_not_the_users_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = "import warnings\nwarnings.simplefilter('ignore')\n"
+    load(tmp_path, monkeypatch, f"{quiet}from flask.ctx import RequestContext\n")
+    monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path))
+    assert look(keyed(GOOD)) == ()
+
+
 @pytest.mark.parametrize(
     "source",
     [
