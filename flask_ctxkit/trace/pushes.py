@@ -17,7 +17,7 @@ from flask.ctx import AppContext
 from .. import internals
 from .recording import Recording, Remark, now
 from .signals import heard
-from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
+from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST, STREAM
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -102,7 +102,8 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             if recording.app_context is None:
                 _bind(recorder, self, recording)
             if recording.ended is None:
-                recording.current = None
+                # A streamed body pushes its context again, and is still the stream.
+                recording.current = STREAM if recording.streaming else None
 
         def match_request(self) -> None:
             recording = self._ctxkit
