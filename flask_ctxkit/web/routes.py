@@ -261,6 +261,8 @@ def _own_pages(visit: Visit) -> list[str]:
     found = [
         rule.rule
         for rule in visit.sources.app.url_map.iter_rules()
-        if not rule.arguments and "GET" in (rule.methods or ()) and rule.rule.startswith("/")
+        if not rule.arguments and "GET" in (rule.methods or ())
+        # "//" would be another host.
+        if rule.rule.startswith("/") and not rule.rule.startswith("//")
     ]
     return found[:PAGES_TO_OPEN]
