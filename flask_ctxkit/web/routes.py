@@ -148,7 +148,9 @@ def request(visit: Visit, name: str) -> Answer:
         "by_index": by_index,
         "g_rows": owners_of_g(found),
     }
-    return Answer({}, "request.html", context)
+    # Only what still runs can change.
+    since = state_of(len(found.events)) if found.state == "running" else None
+    return Answer({}, "request.html", context, since)
 
 
 def live(visit: Visit) -> Answer:

@@ -278,6 +278,8 @@ def test_a_running_request_shows_where_it_is(site: Site, open_page: Callable[...
     row.get_by_role("link", name=re.compile("the steps of")).click()
     assert "still running" in page.inner_text("h1")
     waiting.join()
+    page.locator("h1", has_text="200").wait_for()
+    assert page.locator(".phase", has_text="pop").count() == 1
 
 
 def test_the_keys_move_search_and_leave(site: Site, open_page: Callable[..., Page]) -> None:
