@@ -16,7 +16,8 @@ from flask_ctxkit.errors import CtxKitError
 from flask_ctxkit.findings import Evidence, Failure, Finding, Rule, Rules, rule_of
 from flask_ctxkit.findings.catalogue import BUILT_IN, CODE, PER_RULE
 from flask_ctxkit.findings.facts import REMEMBERED, WRITERS, Memory
-from flask_ctxkit.trace.model import Change, Event, ResponseChange, Trace
+from flask_ctxkit.signals import finding_raised
+from flask_ctxkit.trace.model import Change, Error, Event, ResponseChange, Trace
 from flask_ctxkit.units import Unit
 
 Watch = t.Callable[..., t.Any]
@@ -251,15 +252,9 @@ def test_functions_for_each_kind_get_what_the_kind_is_about() -> None:
     app = Flask("shop")
     rules.for_app(app)
     rules.for_live((), ())
-    error = _error()
+    error = Error("KeyError", "x")
     rules.for_error(error)
     assert got == [app, ((), ()), Failure(error)]
-
-
-def _error() -> t.Any:
-    from flask_ctxkit.trace.model import Error
-
-    return Error("KeyError", "x")
 
 
 # ----------------------------------------------------------------------------- odd traces
@@ -361,3 +356,44 @@ def test_facts_hold_no_object_of_the_apps(watch: Watch) -> None:
     assert facts.setters("user")[0].name.endswith("load_user")
     kinds = {type(value).__module__ for value in everything(facts)}
     assert kinds <= {"builtins", "flask_ctxkit.findings.facts"}
+
+
+def test_a_finding_of_a_request_is_sent_once_per_trace(watch: Watch) -> None:
+    app = Flask(__name__)
+    heard: list[tuple[t.Any, Finding]] = []
+
+    @app.before_request
+    def limiter() -> None:
+        g.rate = g.user
+
+    @app.before_request
+    def load_user() -> None:
+        g.user = "ada"
+
+    app.add_url_rule("/", "index", lambda: "x")
+    watched = watch(app)
+
+    def listen(sender: t.Any, finding: Finding) -> None:
+        heard.append((sender, finding))
+
+    with finding_raised.connected_to(listen, app):
+        watched.client.get("/")
+        watched.client.get("/")
+    assert [(sender, finding.code) for sender, finding in heard] == [(app, "hook-order")] * 2
+    assert [finding.trace for _, finding in heard] == [trace.id for trace in watched.traces[::-1]]
+    assert watched.traces[0].findings[0] == heard[1][1].as_dict()
+
+
+def test_a_rule_of_the_users_own_sees_every_request(watch: Watch) -> None:
+    """Also one that took the same steps as a sound one before."""
+    app = Flask(__name__)
+    app.add_url_rule("/<int:number>", "item", lambda number: "x")
+    watched = watch(app)
+
+    def odd_number(trace: Trace) -> str | None:
+        return "An odd number." if trace.path is not None and int(trace.path[1:]) % 2 else None
+
+    watched.rules.add(rule_of(odd_number))
+    for number in range(6):
+        watched.client.get(f"/{number}")
+    assert watched.rules.tally.counts() == {"odd-number": 3}
