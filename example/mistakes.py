@@ -203,6 +203,7 @@ def make(name: str) -> Response:
 
 def visit(app: Flask, path: str) -> None:
     try:
-        app.test_client().get(path)  # in debug an error comes through, as to a debugger
+        # In debug an error comes through, as to a debugger.
+        app.test_client().get(path, buffered=True)
     except Exception as error:
         app.logger.info("%s raised %s, as it was asked to", path, type(error).__name__)

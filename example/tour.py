@@ -98,7 +98,7 @@ def start_naps() -> AnyResponse:
 
 
 def visit(app: Flask, path: str) -> None:
-    app.test_client().get(path)
+    app.test_client().get(path, buffered=True)  # else the stream would wait to be read
 
 
 @tour.post("/tour/restock")

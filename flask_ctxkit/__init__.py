@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
 from .errors import AlreadyRegisteredError, ConfigError, CtxKitError, NotRegisteredError
 from .extension import CtxKit
 from .globals import current_ctxkit
@@ -12,9 +13,13 @@ __all__ = [
     "ConfigError",
     "CtxKit",
     "CtxKitError",
+    "Local",
+    "LocalProxy",
+    "LocalStack",
     "NotRegisteredError",
     "current_ctxkit",
     "finding_raised",
     "trace_finished",
+    "unwrap",
 ]
 __version__ = "0.1.0.dev0"

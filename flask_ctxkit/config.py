@@ -13,20 +13,21 @@ PREFIX = "CTXKIT_"
 TOKEN_CHARACTERS = 32
 """The least length of a token, in characters (128 bits even as hexadecimal)."""
 
+TOLD = 12
+"""The most characters of a wrong value that are told."""
+
 Check = t.Callable[[str, t.Any], t.Any]
 
 
 def _refuse(key: str, value: object, wanted: str) -> t.NoReturn:
-    raise ConfigError(
-        f"{key} is {_described(value)}. Set it to {wanted}.", key=key, wanted=wanted
-    )
+    raise ConfigError(f"{key} is {_described(value)}. Set it to {wanted}.", key=key, wanted=wanted)
 
 
 def _described(value: object) -> str:
     # A wrong value may be a secret in the wrong place, so only its type is told
     # unless it is too short to be one.
     shown = repr(value) if type(value) in {str, int, float, bool, type(None)} else ""
-    return shown if 0 < len(shown) <= 12 else f"a {type(value).__name__}"
+    return shown if 0 < len(shown) <= TOLD else f"a {type(value).__name__}"
 
 
 def boolean(key: str, value: t.Any) -> bool:
@@ -214,7 +215,7 @@ class Config:
         if config.pages is True and config.token is None:
             raise ConfigError(
                 "CTXKIT_PAGES = True serves the pages outside debug too, which needs "
-                "CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = \"auto\".",
+                'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
             )
         return config

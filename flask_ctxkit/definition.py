@@ -20,7 +20,8 @@ LAYERS: t.Final = 20
 class Definition:
     """A function as plain data. ``where`` is "file:line" of its definition, or None for
     what is not written in Python; ``source`` is "this app", "Flask", "flask_ctxkit" or the
-    name of the distribution that installed it."""
+    name of the distribution that installed it.
+    """
 
     name: str
     module: str

@@ -10,6 +10,9 @@ import typing as t
 import weakref
 
 from flask import request_started
+from flask.logging import default_handler, has_level_handler
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wsgi import get_host
 
 from . import internals
 from .config import Config
@@ -18,19 +21,25 @@ from .errors import AlreadyRegisteredError
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
+from .session.interface import CtxSessionInterface
 from .trace.calls import call_app
-from .trace.functions import observe_functions, original
+from .trace.functions import observe_functions, original, wrap
 from .trace.pushes import observe_contexts
 from .trace.recorder import KEY, Recorder
-from .trace.recording import now
+from .trace.recording import Recording, now
 from .trace.signals import SignalSeam, before_hooks
+from .trace.site import HEADERS, make_site
 from .trace.stores.memory import MemoryStore
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
     from flask import Flask, Response
 
+    from .contexts.registry import Leak
+    from .findings.model import Rule
     from .web.pages import Pages
+
+F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
 logger = logging.getLogger("flask_ctxkit")
 
@@ -62,11 +71,17 @@ class State:
             limit=config.max_events,
             app_name=app.name,
         )
-        self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.recorder)
+        self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.link)
         self.recorder.sinks.append(self.pipeline.finished)
+        self.recorder.on_escape = self.pipeline.explain
+        self.registry.on_leak = self._leaked
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
         self._lock = threading.Lock()
+        self._first_lock = threading.RLock()
+        self._first_pid: int | None = None
         self._resolved = False
+        self._address = ""
+        self.headers = False
         self._signal_seam: SignalSeam | None = None
         self._pages: Pages | None = None
 
@@ -87,9 +102,10 @@ class State:
 
     # ------------------------------------------------------- what depends on app.debug
 
-    def resolve(self, app: Flask) -> None:
+    def resolve(self, app: Flask, environ: WSGIEnvironment) -> None:
         """Decide what is "auto", at the first request: ``app.run(debug=True)`` sets
-        ``app.debug`` after ``CtxKit(app)``."""
+        ``app.debug`` after ``CtxKit(app)``.
+        """
         with self._lock:
             if self._resolved:
                 return
@@ -99,7 +115,9 @@ class State:
                 from .web.pages import Pages
 
                 self._pages = Pages(self)
-                self._announce(app)
+                self.headers = app.debug if self.config.headers == "auto" else self.config.headers
+            if app.debug:
+                self._announce(environ)
             self.pipeline.examine_app(app)
             self._resolved = True
 
@@ -113,9 +131,23 @@ class State:
         observe_functions(app, self.recorder, self.own_hooks)
         self._signal_seam = SignalSeam(app, self.recorder)
 
-    def _announce(self, app: Flask) -> None:
-        if app.debug:
-            logger.warning("ctxkit: the pages are at %s/", self.config.url_prefix)
+    def _announce(self, environ: WSGIEnvironment) -> None:
+        """Log once where the pages are; in debug the log reaches the terminal, like Flask's."""
+        if not has_level_handler(logger):
+            logger.addHandler(default_handler)
+        if not logger.level:
+            logger.setLevel(logging.INFO)
+        if self.pages:
+            root, scheme = environ.get("SCRIPT_NAME", ""), environ["wsgi.url_scheme"]
+            self._address = f"{scheme}://{get_host(environ)}{root}{self.config.url_prefix}"
+            logger.info("ctxkit: %s/", self._address)
+
+    def _leaked(self, leak: Leak) -> None:
+        self.pipeline.examine_leak(leak)
+
+    def link(self, recording: Recording) -> str:
+        """Where the trace of *recording* can be seen, or "" where there are no pages."""
+        return f"{self._address}/requests/{recording.id}" if self._address else ""
 
     # ------------------------------------------------------------------------ the seam
 
@@ -129,7 +161,7 @@ class State:
         if not self._resolved:
             app = self._app()
             if app is not None:
-                self.resolve(app)
+                self.resolve(app, environ)
         if self._pages is not None and environ.get("PATH_INFO", "").startswith(
             self.config.url_prefix
         ):
@@ -148,6 +180,33 @@ class State:
             after = top(None)
             if after is not None and after is not before:
                 self._exited(after)
+
+    @property
+    def first_done(self) -> bool:
+        """Whether the functions of ``before_first_request`` ran in this process."""
+        return self._first_pid == os.getpid()
+
+    def run_first(self, functions: t.Sequence[t.Callable[[], t.Any]], app: Flask) -> None:
+        """Run *functions* once per process."""
+        with self._first_lock:
+            if self.first_done:
+                return
+            for function in functions:
+                site, _ = make_site("before_first_request", function, app)
+                wrap(site, app.ensure_sync(function), self.recorder)()
+            self._first_pid = os.getpid()
+
+    def add_headers(self, recording: Recording, response: Response) -> None:
+        """Give a viewer who may look the trace's id and the time that each phase took."""
+        if self._pages is None or recording.request is None:
+            return
+        if not self._pages.guard.access(recording.request.environ).look:
+            return
+        start = now()
+        response.headers["X-Ctxkit-Trace"] = recording.id
+        response.headers.add("Server-Timing", recording.server_timing())
+        changes = recording.look_response(response, HEADERS)
+        recording.add((HEADERS, start, now(), changes, None))
 
     def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
         assert self._pages is not None
@@ -180,6 +239,12 @@ class State:
             self.recorder.failed("leak check", own)
 
 
+def _has_stock_sessions(app: Flask) -> bool:
+    """Whether *app* still has Flask's own interface, and nobody set an attribute of it."""
+    interface = app.session_interface
+    return type(interface) is SecureCookieSessionInterface and not interface.__dict__
+
+
 class CtxKit:
     """Makes the contexts of a Flask app visible.
 
@@ -195,8 +260,8 @@ class CtxKit:
 
     def __init__(self, app: Flask | None = None) -> None:
         self._before_first: list[t.Callable[[], t.Any]] = []
-        self._ran: tuple[int, weakref.WeakSet[Flask]] = (0, weakref.WeakSet())
-        self._first_lock = threading.RLock()
+        self._rules: list[Rule] = []
+        self._states: weakref.WeakSet[State] = weakref.WeakSet()
         if app is not None:
             self.init_app(app)
 
@@ -213,8 +278,13 @@ class CtxKit:
                 app=app.name,
             )
         state = State(app, Config.from_mapping(app.config))
+        for rule in self._rules:
+            state.rules.add(rule)
         app.extensions["ctxkit"] = state
+        self._states.add(state)
         state.own_hooks = self._register_hooks(app, state)
+        if state.config.session_interface and _has_stock_sessions(app):
+            app.session_interface = CtxSessionInterface()
         inner = original(app, "wsgi_app")
 
         def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
@@ -223,12 +293,29 @@ class CtxKit:
         app.wsgi_app = wsgi_app  # type: ignore[method-assign]
         state.start_tracing(app)
 
-    def _register_hooks(
-        self, app: Flask, state: State
-    ) -> tuple[t.Callable[..., t.Any], ...]:
+    def before_first_request(self, function: F) -> F:
+        """Run *function* before the first request of each process, and before its hooks.
+
+        It runs once per app, also where several threads get their first request at once: the
+        others wait. An exception in it is that request's, and it runs again for the next one.
+        """
+        self._before_first.append(function)
+        return function
+
+    def rule(self, rule: Rule) -> Rule:
+        """Look for a mistake of your own.
+
+        :raises CtxKitError: if its code is taken or not well-formed.
+        """
+        for state in self._states:
+            state.rules.add(rule)
+        self._rules.append(rule)
+        return rule
+
+    def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
         """The kit's hooks, so that the before hook runs first and the others run last."""
         recorder, reference = state.recorder, weakref.ref(app)
-        table = app.url_value_preprocessors
+        table, first = app.url_value_preprocessors, self._before_first
 
         def ctxkit_before_request() -> None:
             if state.tracing and (request_started.receivers or table):
@@ -238,16 +325,19 @@ class CtxKit:
                         before_hooks(recording, t.cast("Flask", reference()))
                     except BaseException as own:
                         recorder.failed("before_request", own)
-            if self._before_first:
-                self._run_before_first(t.cast("Flask", reference()))
+            if first and not state.first_done:
+                state.run_first(first, t.cast("Flask", reference()))
 
         def ctxkit_after_request(response: Response) -> Response:
             if state.tracing:
                 recording = recorder.current()
                 if recording is not None:
                     try:
-                        recording.first_response(response, now())
-                        recording.mark = now()
+                        if recording.response is not response:
+                            recording.first_response(response, now())
+                        if state.headers:
+                            state.add_headers(recording, response)
+                        recording.saving = now()
                     except BaseException as own:
                         recorder.failed("after_request", own)
             return response

@@ -20,7 +20,6 @@ if t.TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from flask import Flask, Request
-    from flask.sessions import SessionMixin
     from werkzeug.local import LocalProxy
 
     Context = t.Any
@@ -34,6 +33,8 @@ _request_var: t.Final[contextvars.ContextVar[t.Any] | None] = getattr(
 ONE_CONTEXT: t.Final = _request_var is None
 """True since 3.2: a context with a request stands in both stacks."""
 
+GLOBALS_CLASS: t.Final = flask_ctx._AppCtxGlobals  # noqa: SLF001
+"""The class of a stock ``g``, whose every write goes through its ``__dict__``."""
 CONTEXT_CLASSES: t.Final[tuple[type, ...]] = (
     (AppContext,) if ONE_CONTEXT else (AppContext, flask_ctx.RequestContext)
 )
@@ -68,9 +69,7 @@ def request_stack(where: contextvars.Context | None = None) -> list[Context]:
     return [ctx for ctx in _walk(_app_var, where) if ctx._request is not None]  # noqa: SLF001
 
 
-def _walk(
-    var: contextvars.ContextVar[t.Any], where: contextvars.Context | None
-) -> list[Context]:
+def _walk(var: contextvars.ContextVar[t.Any], where: contextvars.Context | None) -> list[Context]:
     # Each push remembers its predecessor in its token. The n-th time that a context is met
     # from the top, its predecessor stands in its n-th token from the end.
     found: list[Context] = []
@@ -113,7 +112,8 @@ def request_of(ctx: Context) -> Request | None:
 
 def _session_attribute() -> str:
     # 3.0 keeps the session in a plain attribute, since 3.1.3 "session" is a property.
-    return "_session" if isinstance(getattr(CONTEXT_CLASSES[-1], "session", None), property) else "session"
+    own = getattr(CONTEXT_CLASSES[-1], "session", None)
+    return "_session" if isinstance(own, property) else "session"
 
 
 raw_session: t.Final[t.Callable[[t.Any], t.Any]] = attrgetter(_session_attribute())
@@ -201,6 +201,7 @@ def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any])
     session = interface.open_session(app, request)
     if session is None:  # an empty session is falsy too
         session = interface.make_null_session(app)
+    session.get(None)  # a session may wait to be read until it is touched
     if hasattr(ctx, "_session"):
         ctx._session = session  # noqa: SLF001
     else:

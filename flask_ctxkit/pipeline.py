@@ -11,8 +11,9 @@ from .trace.freezing import freeze
 if t.TYPE_CHECKING:
     from flask import Flask
 
+    from .contexts.registry import Leak
     from .findings.catalogue import Rules
-    from .trace.recorder import Recorder
+    from .trace.model import Error
     from .trace.recording import Recording
     from .trace.stores.memory import MemoryStore
 
@@ -22,19 +23,20 @@ SHAPES: t.Final = 2000
 
 class Pipeline:
     """Examines each recording once per shape: what took the same steps with the same effects
-    has the same findings, so that a sound request costs one look into a set."""
+    has the same findings, so that a sound request costs one look into a set.
+    """
 
     def __init__(
         self,
         app: t.Callable[[], Flask | None],
         rules: Rules,
         store: MemoryStore,
-        recorder: Recorder,
+        link: t.Callable[[Recording], str],
     ) -> None:
         self._app = app
         self._rules = rules
         self._store = store
-        self._recorder = recorder
+        self._link = link
         self._sound: OrderedDict[t.Any, None] = OrderedDict()
         self.examined = 0
 
@@ -43,7 +45,12 @@ class Pipeline:
         self._store.add(recording)
         self.examined += 1
         shape = recording.shape()
-        if recording.odd or self._is_slow(recording) or shape not in self._sound:
+        if (
+            recording.odd
+            or shape not in self._sound
+            or self._rules.every_trace
+            or self._is_slow(recording)
+        ):
             self._examine(recording, shape)
         if trace_finished.receivers:
             app = self._app()
@@ -61,13 +68,29 @@ class Pipeline:
             recording.findings = tuple(finding.as_dict() for finding in findings)
             app = self._app()
             for finding in findings:
-                self._rules.tally.add(finding, app)
+                self._rules.tally.add(finding, app, _about(recording))
         elif not recording.odd and not self._is_slow(recording):
             self._sound[shape] = None
             while len(self._sound) > SHAPES:
                 self._sound.popitem(last=False)
 
+    def explain(self, recording: Recording, error: BaseException, told: Error) -> None:
+        """Put what explains *error*, which nobody handled, on its traceback."""
+        self._rules.annotate(
+            error, told, freeze(recording), recording.unit.key, self._link(recording)
+        )
+
+    def examine_leak(self, leak: Leak) -> None:
+        """Name what is wrong with a context that did not end as it should."""
+        app = self._app()
+        for finding in self._rules.for_live((), (leak,)):
+            self._rules.tally.add(finding, app)
+
     def examine_app(self, app: Flask) -> None:
         """Name the mistakes in the set-up of *app*, once."""
         for finding in self._rules.for_app(app):
             self._rules.tally.add(finding, app)
+
+
+def _about(recording: Recording) -> str:
+    return f"{recording.method} {recording.path}" if recording.has_request else recording.kind

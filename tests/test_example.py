@@ -163,7 +163,7 @@ def test_rows_9_and_10_steps_and_signals(visitor: FlaskClient) -> None:
     ]  # fmt: skip
     assert [phase for phase in phases if phase in order] == order
     receivers = {signal["name"]: signal["receivers"] for signal in trace["signals"]}
-    assert any("note_start" in name for name in receivers["request_started"])
+    assert any("note_start" in name for name in receivers["request-started"])
 
 
 def test_row_12_contexts_without_a_request(house: Flask, visitor: FlaskClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import typing as t
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import click
 
 from . import fields
-from .client import AskError
+from .client import AskError, NotFoundError
 from .document import Span, line
 from .group import NO
 from .loading import load_app, quiet_output
@@ -17,7 +18,7 @@ from .options import Settings, does_both, imports
 from .tables.hooks import header_document, hook_tables_document, hooks_document, setters
 from .tables.startup import PARTS, app_document
 from .tables.trace import Wanted, trace_document
-from .tables.where import where_document
+from .tables.where import live_places, where_document
 from .trial import redactor_for, tried
 
 if t.TYPE_CHECKING:
@@ -107,8 +108,12 @@ def _answer_header(settings: Settings, report: Report, header: str) -> None:
 def _traces(settings: Settings, endpoint: str) -> list[fields.Row]:
     client = settings.client()
     rows = fields.rows(client.ask("requests", endpoint=endpoint, limit=LOOKED_AT), "requests")
-    ids = [fields.text(row, "id") for row in rows]
-    return [fields.mapping(client.ask(f"requests/{trace_id}"), "trace") for trace_id in ids]
+    found = []
+    for row in rows:
+        # One that made room for newer ones since it was listed is one less to look at.
+        with contextlib.suppress(NotFoundError):
+            found.append(fields.mapping(client.ask(f"requests/{fields.text(row, 'id')}"), "trace"))
+    return found
 
 
 def _setters_row(trace: fields.Row, header: str) -> dict[str, t.Any]:
@@ -132,17 +137,32 @@ def app_command(settings: Settings, parts: tuple[str, ...]) -> None:
 
 @click.command("where")
 @click.argument("name")
-@imports
+@does_both
 def where_command(settings: Settings, name: str) -> None:
-    """Where a NAME lives (g, session, config, request ...) and for how long."""
+    """Where a NAME lives (g, session, request, config, a module ...), who writes it, and for
+    how long. Asks a running app too, if one answers.
+    """
     from ..contexts.lookup import where_lives
 
     app = load_app(settings.app)
-    places = where_lives(app, name, redactor_for(app).capture)
-    report = on_the_wire({"schema": 1, "where": {"name": name, "places": places}})
-    settings.console().answer(report, lambda: where_document(fields.mapping(report, "where")))
-    if not places:
+    with quiet_output():
+        places = where_lives(app, name, redactor_for(app).capture)
+    running, unasked = _running_places(settings, name)
+    report = on_the_wire({"schema": 1, "where": {"name": name, "places": [*running, *places]}})
+    console = settings.console()
+    console.answer(report, lambda: where_document(fields.mapping(report, "where")))
+    if unasked and console.format != "json":
+        console.aside([line(Span(f"? {unasked}", "dim"), hang=2)])
+    if not running and not places:
         click.get_current_context().exit(NO)
+
+
+def _running_places(settings: Settings, name: str) -> tuple[list[dict[str, t.Any]], str]:
+    """Where *name* is in the contexts of a running app, and why that isn't known."""
+    try:
+        return live_places(settings.client().ask("stacks"), name), ""
+    except AskError as error:
+        return [], f"Contexts of a running app were not looked at: {error.message}"
 
 
 @click.command("try")

@@ -161,14 +161,15 @@ def _least(column: Column, natural: int) -> int:
 
 def _shrunk(natural: list[int], columns: list[Column], width: int, gutter: int) -> list[int]:
     sizes = list(natural)
+    least = [_least(column, size) for column, size in zip(columns, natural, strict=True)]
     over = sum(sizes) + gutter * (len(sizes) - 1) - width
     while over > 0:
-        soft = [i for i, column in enumerate(columns) if sizes[i] > _least(column, natural[i])]
+        slack = [size - low for size, low in zip(sizes, least, strict=True)]
         # Where nothing may give way any more, the last column does: a cut end is better
         # than a line that wraps and breaks the whole table.
-        widest = max(soft, key=lambda i: sizes[i]) if soft else len(sizes) - 1
-        if sizes[widest] <= 1:
+        most = slack.index(max(slack)) if max(slack) > 0 else len(sizes) - 1
+        if sizes[most] <= 1:
             break
-        sizes[widest] -= 1
+        sizes[most] -= 1
         over -= 1
     return sizes

@@ -95,6 +95,13 @@ def seconds(value: float | None) -> str:
     return age(value)
 
 
+def span(value: float | None) -> str:
+    """How long something runs by now, in tenths below a minute: ``31.2 s``, ``3 min``."""
+    if value is None:
+        return "?"
+    return f"{max(value, 0.0):.1f} s" if value < 60 else age(value)  # noqa: PLR2004
+
+
 def age(value: float | None) -> str:
     """How long ago, in whole units: ``8 s``, ``12 min``, ``3 h``, ``4 d``."""
     if value is None:

@@ -69,7 +69,8 @@ def _object_text(captured: fields.Row, depth: int) -> str:
     if "$name" in captured:
         return f"<{kind} {fields.text(captured, '$name')}>"
     if "$text" in captured:
-        return f"{_quoted(fields.text(captured, '$text'))} ({kind}, {size or '?'})"
+        sized = f"{kind}, {size}" if size else kind
+        return f"{_quoted(fields.text(captured, '$text'))} ({sized})"
     if "$items" in captured:
         return _cut_text(kind, captured["$items"], size, depth)
     if fields.flag(captured, "$cycle"):

@@ -85,7 +85,7 @@ def frames_of(
         if stack:
             return tuple(_frame(frame) for frame in reversed(stack))
     ident = thread_ident(unit)
-    return _told(running[ident]) if ident in running else ()
+    return () if ident is None or ident not in running else _told(running[ident])
 
 
 def find_wsgi_contexts(running: t.Mapping[int, FrameType]) -> t.Iterator[Found]:

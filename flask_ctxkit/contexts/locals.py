@@ -199,7 +199,7 @@ def unwrap(obj: t.Any) -> t.Any:
     :raises CtxKitError: for a proxy that leads back to itself.
     """
     for _ in range(LAYERS_LIMIT):
-        # Not isinstance(): a proxy answers it for the object behind it.
+        # Not isinstance(), which believes and runs an object's own __class__.
         if not issubclass(type(obj), LocalProxy):
             return obj
         obj = obj._get_current_object()  # noqa: SLF001 - Werkzeug documents it

@@ -7,11 +7,12 @@ import inspect
 import typing as t
 from contextvars import ContextVar
 from dataclasses import dataclass
-from types import FunctionType, MemberDescriptorType
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 
 import werkzeug.local
 from flask import Flask
 from werkzeug.local import LocalProxy
+from werkzeug.utils import cached_property
 
 from .. import internals
 from .locals import LAYERS_LIMIT, locals_by_name
@@ -113,15 +114,27 @@ def read_attribute(obj: t.Any, name: str) -> tuple[bool | None, t.Any]:
     if found is missing:
         lazy = inspect.getattr_static(type(obj), "__getattr__", None)
         return (False if lazy is None or lazy is _G_GETATTR else None), None
-    if type(found) is MemberDescriptorType:
-        try:
-            return True, found.__get__(obj)
-        except AttributeError:  # an empty slot
-            return False, None
-    of_class = inspect.getattr_static(type(obj), name, missing)
+    if issubclass(type(obj), type):
+        of_class = found
+    elif type(found) is MemberDescriptorType:
+        return _filled_slot(obj, found)
+    elif issubclass(type(found), cached_property):
+        # Werkzeug's is a property also when the value is there.
+        stored = inspect.getattr_static(obj, "__dict__", None)
+        values = stored.__get__(obj) if type(stored) is GetSetDescriptorType else {}
+        return (True, values[name]) if name in values else (None, None)
+    else:
+        of_class = inspect.getattr_static(type(obj), name, missing)
     if found is of_class and hasattr(type(found), "__get__") and type(found) is not FunctionType:
         return None, None
     return True, found
+
+
+def _filled_slot(obj: t.Any, slot: MemberDescriptorType) -> tuple[bool, t.Any]:
+    try:
+        return True, slot.__get__(obj)
+    except AttributeError:
+        return False, None
 
 
 def _step(proxy: LocalProxy[t.Any], made_for: t.Any, name: str | None, call: bool) -> _Found:

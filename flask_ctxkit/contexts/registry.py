@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gc
 import sys
-import threading
 import time
 import typing as t
 import weakref
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from .. import internals
-from ..definition import place, short_path
-from ..units import Unit, thread_ident, units_alive
+from ..definition import short_path
+from ..units import current_unit
 from .frames import Frame, find_wsgi_contexts, frames_of
 
 if t.TYPE_CHECKING:
     from types import CodeType
+
+    from ..units import Unit
 
 LEAKS: t.Final = 100
 """The most leaks that are remembered, the last ones."""
@@ -58,7 +59,8 @@ class Watched(t.Protocol):
 @dataclass(frozen=True, slots=True)
 class Live:
     """A context that is pushed now. ``age_s`` counts seconds; where it was not recorded,
-    it is the least age that is known, and ``age_exact`` is False."""
+    it is the least age that is known, and ``age_exact`` is False.
+    """
 
     id: str | None
     kind: str
@@ -82,7 +84,8 @@ class Live:
 @dataclass(frozen=True, slots=True)
 class Leak:
     """A context that did not end as it should. ``at`` is in UTC, ISO 8601; ``still`` tells
-    whether it is still current."""
+    whether it is still current.
+    """
 
     kind: LeakKind
     at: str
@@ -111,6 +114,8 @@ class Registry:
         """Contexts are held weakly: that one is watched must not keep it alive."""
         self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
         self._sweep_at = SWEEP
+        self.on_leak: t.Callable[[Leak], object] | None = None
+        """Called with each leak when it is noticed."""
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
 
     # ------------------------------------------------- told by whoever watches contexts
@@ -162,7 +167,8 @@ class Registry:
         :param frames: with the Python frames of each, innermost first.
         """
         entries = self._sweep()
-        running = sys._current_frames() if frames or not self.recording else {}
+        look = frames or not self.recording
+        running = sys._current_frames() if look else {}  # noqa: SLF001  # documented
         lives = [
             self._live(ctx, recording, running)
             for ctx, recording in entries
@@ -194,11 +200,12 @@ class Registry:
         """What can't be seen just now, in sentences."""
         if self.recording:
             return ()
-        return (
+        sentence = (
             "Recording is off: contexts are read from the threads' frames, so streams between "
             "two chunks, bodies of async views and application contexts outside requests are "
-            "not seen, and an age is the least that is known.",
+            "not seen, and an age is the least that is known."
         )
+        return (sentence,)
 
     # ------------------------------------------------------------------------------ own
 
@@ -265,12 +272,10 @@ class Registry:
     def _leak(
         self, kind: LeakKind, recording: Watched | None, ctx: t.Any, detail: str = ""
     ) -> None:
-        from ..units import current_unit
-
         wall = time.time()
         request = None if ctx is None else internals.request_of(ctx)
-        method = recording.method if recording else request and request.method
-        path = recording.path if recording else request and request.path
+        method = recording.method if recording else request.method if request else None
+        path = recording.path if recording else request.path if request else None
         what = f"the context of {method} {path}" if path else "an application context"
         pushed = push_site(recording) if recording else None
         leak = Leak(
@@ -286,6 +291,8 @@ class Registry:
             wall=wall,
         )
         self._leaks.append((leak, None if ctx is None else weakref.ref(ctx)))
+        if self.on_leak is not None:
+            self.on_leak(leak)
 
 
 _SENTENCES: t.Final[dict[LeakKind, str]] = {
@@ -308,6 +315,4 @@ def _still(reference: weakref.ref[t.Any] | None) -> bool:
 
 
 def _replaced(leak: Leak, *, still: bool) -> Leak:
-    from dataclasses import replace
-
     return replace(leak, still=still)

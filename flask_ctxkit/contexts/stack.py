@@ -20,7 +20,8 @@ class StackedContext:
     """One context on a stack. ``g`` maps names to captured values; ``session`` is None
     where the context has none, and else ``{"opened": bool, "names": {name: captured}}``.
     ``pushed_times`` counts how many pops it is away from its end; a ``zombie`` is current
-    although it was popped."""
+    although it was popped.
+    """
 
     kind: t.Literal["app", "request"]
     app: str

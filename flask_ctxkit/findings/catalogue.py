@@ -12,7 +12,7 @@ from ..errors import CtxKitError
 from ..signals import finding_raised
 from . import contexts, escape, headers, hooks, order, registration, setup
 from .facts import Facts, Known, Memory, shared_context
-from .model import Failure, Finding, Rule
+from .model import Failure, Finding, Rule, is_same
 from .tally import Tally
 
 if t.TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Rules:
         self.slow_ns = int(config.slow_hook * 1e9)
         """Nanoseconds that a trace must last for a hook in it to be slow."""
         self.tally = Tally(_send, self._failed)
+        self.every_trace = False
+        """Whether a rule was added that must see each trace, also of a shape known as sound."""
         self._rules = {rule.code: rule for rule in BUILT_IN}
         self._memory = Memory()
         self._facts: Facts | None = None
@@ -85,12 +87,8 @@ class Rules:
                 code=rule.code,
             )
         self._rules = {**self._rules, rule.code: rule}  # a reader keeps the old table
+        self.every_trace = self.every_trace or rule.timed
         return rule
-
-    @property
-    def every_trace(self) -> bool:
-        """Whether a rule was added that must see each trace, also of a shape known as sound."""
-        return any(rule.timed for rule in self._rules.values() if rule not in BUILT_IN)
 
     @property
     def failures(self) -> tuple[RuleFailure, ...]:
@@ -121,10 +119,10 @@ class Rules:
         found: list[Finding] = []
         seen: list[Error] = []
         for event in trace.events:
-            if event.error is not None and event.error not in seen:
+            if event.error is not None and not _among(event.error, seen):
                 seen.append(event.error)
                 found += self._escaped(Failure(event.error, event, trace), known)
-        if trace.exception is not None and trace.exception not in seen:
+        if trace.exception is not None and not _among(trace.exception, seen):
             found += self._escaped(Failure(trace.exception, None, trace), known)
         return found
 
@@ -169,7 +167,7 @@ class Rules:
         :param unit: the thread, greenlet or task that it was raised in.
         """
         events = () if trace is None else trace.events
-        event = next((e for e in events if e.error == error), None)
+        event = next((e for e in events if is_same(e.error, error)), None)
         return _unique(self._escaped(Failure(error, event, trace, unit), self._known()))
 
     def annotate(
@@ -235,6 +233,10 @@ def _needs_met(trace: Trace) -> set[str]:
     if shared_context(trace) is not None:
         has.add("shared")
     return has
+
+
+def _among(error: Error, seen: t.Iterable[Error]) -> bool:
+    return any(is_same(error, other) for other in seen)
 
 
 def _completed(finding: Finding, rule: Rule, trace: str | None) -> Finding:

@@ -30,9 +30,11 @@ def annotate(error: BaseException, findings: t.Sequence[Finding], link: str = ""
     add = getattr(BaseException, "add_note", None)
     if note is None or add is None:
         return False
-    # What an exception class of the user's makes of the attribute is its own business.
     notes = BaseException.__getattribute__(error, "__dict__").get("__notes__", ())
     if any(type(old) is str and old.startswith(MARK) for old in notes):
         return False
-    add(error, note)
+    try:
+        add(error, note)
+    except Exception:  # an exception class of the user's that refuses attributes
+        return False
     return True

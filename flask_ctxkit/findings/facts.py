@@ -134,14 +134,20 @@ class Memory:
 
     def learn(self, trace: Trace) -> None:
         """Remember who set which name of ``g``, and which hook refused a request."""
+        written: dict[str, dict[str, Event]] = {}
         for event in trace.events:
             if event.g:
+                key = identity(event)
                 for name in event.g.added:
-                    self._wrote(name, event, trace)
+                    written.setdefault(name, {})[key] = event
             if event.phase == "before_request" and _refused(event, trace):
-                key = trace.endpoint, trace.method, identity(event)
                 with self._lock:
-                    _put(self._refusals, key, trace.id)
+                    refused = trace.endpoint, trace.method, identity(event)
+                    _put(self._refusals, refused, trace.id)
+        if written:
+            with self._lock:
+                for name, events in written.items():
+                    self._wrote(name, events, trace)
 
     def learn_shared(self, trace: Trace) -> None:
         """Remember what a request left in the ``g`` of an app context that outlives it."""
@@ -174,14 +180,12 @@ class Memory:
         with self._lock:
             return {**self._left.get(outer, {})}
 
-    def _wrote(self, name: str, event: Event, trace: Trace) -> None:
-        with self._lock:
-            writers = self._writers.pop(name, {})
-            writers.pop(identity(event), None)
-            writers[identity(event)] = _writer(event, trace)
-            if len(writers) > WRITERS:
-                del writers[next(iter(writers))]
-            _put(self._writers, name, writers)
+    def _wrote(self, name: str, events: dict[str, Event], trace: Trace) -> None:
+        known = self._writers.get(name, {})
+        last = {key: events[key] for key in [*events][-WRITERS:]}
+        kept = {key: writer for key, writer in known.items() if key not in last}
+        kept |= {key: _writer(event, trace) for key, event in last.items()}
+        _put(self._writers, name, dict([*kept.items()][-WRITERS:]))
 
 
 def shared_context(trace: Trace) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections import Counter
 
-from .model import Evidence, Finding, Rule
+from .model import Evidence, Finding, Rule, is_same
 from .wording import identity, listed, named, phased, told
 
 if t.TYPE_CHECKING:
@@ -17,6 +17,8 @@ TEARDOWN: t.Final = frozenset({"teardown_request", "teardown_appcontext"})
 HOOKS: t.Final = AFTER | TEARDOWN | {"before_request"}
 TOO_LATE: t.Final = TEARDOWN | {"stream", "pop"}
 """Phases in which the response has been handed over."""
+LOST: t.Final = "returned None"
+"""The note of an after_request event whose function did not return the response."""
 
 
 def slow(trace: Trace, known: Known) -> t.Iterator[Finding]:
@@ -67,10 +69,10 @@ def after_request_raised(trace: Trace, _known: Known) -> t.Iterator[Finding]:
     failed = next((e for e in trace.events if e.phase in AFTER and e.error), None)
     if failed is None or failed.error is None:
         return
-    changed = (trace.session or {}).get("state") == "changed"
-    saved = any(e.phase == "save_session" and e.error is None for e in trace.events)
-    lost = "The change of the session was not saved. " if changed and not saved else ""
-    became = f"became a {trace.status}" if trace.status else "was never sent"
+    session = trace.session or {}
+    unsaved = session.get("state") == "changed" and not session.get("saved")
+    lost = "The change of the session was not saved." if unsaved else ""
+    became = "was never sent" if trace.response is None else f"became a {trace.status}"
     evidence = [Evidence(f"{named(failed)} raised.", failed.index, failed.error.where)]
     evidence += _again(trace)
     yield Finding(
@@ -92,24 +94,14 @@ def _again(trace: Trace) -> list[Evidence]:
 
 
 def returned_nothing(trace: Trace, _known: Known) -> t.Iterator[Finding]:
-    """Something failed on the None that an after_request function returned."""
-    for before, event in zip(trace.events, trace.events[1:], strict=False):
-        error = event.error
-        if (
-            before.phase in AFTER
-            and error is not None
-            and error.type == "AttributeError"
-            and event.phase == "save_session"
-            and error.message.startswith("'NoneType' object has no attribute")
-        ):
+    """An after_request function returned None this time."""
+    for event in trace.events:
+        if event.phase in AFTER and event.note == LOST:
             yield Finding(
-                f"{phased(before)} did not return the response: the next step got None.",
-                (
-                    Evidence(f"{named(before)} ran.", before.index, before.where),
-                    Evidence("The next step failed on None.", event.index, error.where),
-                ),
-                f"End {named(before)} with: return response",
-                identity(before),
+                f"{phased(event)} returned None instead of the response, so the request failed.",
+                (Evidence(f"{named(event)} returned None.", event.index, event.where),),
+                f"End {named(event)}, on every path, with: return response",
+                identity(event),
             )
 
 
@@ -170,9 +162,9 @@ def _masked(trace: Trace, event: Event) -> Event | None:
     if event.error is None or trace.response is not None or trace.exception is None:
         return None
     first = trace.exception
-    if first == event.error:
+    if is_same(first, event.error):
         return None
-    return next((e for e in trace.events[: event.index - 1] if e.error == first), None)
+    return next((e for e in trace.events[: event.index - 1] if is_same(e.error, first)), None)
 
 
 def session_changed_too_late(trace: Trace, _known: Known) -> t.Iterator[Finding]:
@@ -185,8 +177,7 @@ def session_changed_too_late(trace: Trace, _known: Known) -> t.Iterator[Finding]
             continue
         change = event.session
         names = listed(f'session["{n}"]' for n in (*change.added, *change.changed, *change.removed))
-        during = {"stream": "while the body was streamed", "pop": "while the context was popped"}
-        when = during.get(event.phase, f"by {phased(event)}")
+        when = _when(event, streamed=bool(trace.response.get("streamed")))
         yield Finding(
             f"{names} changed {when}, after the session was saved: the change is lost.",
             (
@@ -197,6 +188,13 @@ def session_changed_too_late(trace: Trace, _known: Known) -> t.Iterator[Finding]
             "for a streamed body, before the generator is returned.",
             f"{names} {identity(event)}",
         )
+
+
+def _when(event: Event, *, streamed: bool) -> str:
+    # A streamed body that keeps its context is seen to its end only when the context is popped.
+    if event.phase == "stream" or (event.phase == "pop" and streamed):
+        return "while the body was streamed"
+    return "while the context was popped" if event.phase == "pop" else f"by {phased(event)}"
 
 
 def reopened_in_teardown(trace: Trace, _known: Known) -> t.Iterator[Finding]:
@@ -291,7 +289,6 @@ RULES: t.Final = (
         "What an after_request function returns is the response from then on, and it was None.",
         "End the function with: return response",
         returned_nothing,
-        needs="raised",
     ),
     Rule(
         "teardown-raised",

@@ -82,6 +82,13 @@ class Failure:
     unit: str | None = None
 
 
+def is_same(one: Error | None, other: Error | None) -> bool:
+    """Whether two records are of one exception: seen further out it has more frames."""
+    if one is None or other is None:
+        return False
+    return (one.type, one.message, one.where) == (other.type, other.message, other.where)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A mistake that is looked for.

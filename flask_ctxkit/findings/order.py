@@ -76,8 +76,8 @@ def _remover(miss: Miss) -> Event | None:
 def _hooks_that_set(miss: Miss, known: Known) -> list[Hook]:
     """The before hooks that set the name and belong to this request."""
     trace = miss.failure.trace
-    if trace is None or known.facts is None:
-        return []
+    if trace is None or trace.method is None or known.facts is None:
+        return []  # before hooks run in requests only
     return [
         hook
         for phase in ("url_value_preprocessor", "before_request")
@@ -233,6 +233,8 @@ def set_elsewhere(failure: Failure, known: Known) -> t.Iterator[Finding]:
     writer = next(iter(known.memory.writers(miss.name)), None)
     if writer is not None and not _is_here(writer, failure.trace):
         yield _other_context(miss, writer)
+    elif writer is None:
+        yield from _only_in_requests(miss, known)
 
 
 def _foreign_hook(miss: Miss, known: Known) -> Hook | None:
@@ -260,6 +262,28 @@ def _foreign(miss: Miss, hook: Hook) -> Finding:
     )
 
 
+def _only_in_requests(miss: Miss, known: Known) -> t.Iterator[Finding]:
+    trace = miss.failure.trace
+    if known.facts is None or trace is None or trace.method is not None:
+        return
+    hook = next(iter(known.facts.setters(miss.name)), None)
+    if hook is not None:
+        yield Finding(
+            f"{miss.asker} asks for g.{miss.name} in an application context without a request, "
+            f"and {phased(hook)} sets it in requests only.",
+            (miss.asked(), Evidence(f"{told(hook)} sets g.{miss.name}.", None, hook.where)),
+            _pass_it(miss),
+            f"g.{miss.name} {identity(hook)} context",
+        )
+
+
+def _pass_it(miss: Miss) -> str:
+    return (
+        f"g starts empty in each context and is never shared: set g.{miss.name} in this one, or "
+        "pass the value as an argument."
+    )
+
+
 def _is_here(writer: Writer, trace: Trace | None) -> bool:
     if trace is None:
         return False
@@ -283,8 +307,7 @@ def _other_context(miss: Miss, writer: Writer) -> Finding:
                 writer.event.where,
             ),
         ),
-        f"g starts empty in each context and is never shared: set g.{miss.name} in this one, or "
-        "pass the value as an argument.",
+        _pass_it(miss),
         f"g.{miss.name} {identity(writer.event)} context",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import ipaddress
 import sys
+import sysconfig
 import typing as t
 from pathlib import Path
 from types import ModuleType
@@ -110,10 +111,12 @@ def fallbacks_text(app: Flask, _config: Config) -> t.Iterator[Finding]:
 def names_that_go(_app: Flask, _config: Config) -> t.Iterator[Finding]:
     """Loaded modules use names that Flask 3.2 removes."""
     for name, instead in {**GONE, **AGEING}.items():
-        modules = [m for m in _users_of(name) if not _is_prepared(m, name)]
+        gone = name in GONE
+        # An old name in an installed package breaks nothing yet, and is not the user's to change.
+        users = [m for m in _users_of(name) if gone or not _is_installed(m)]
+        modules = [m for m in users if not _is_prepared(m, name)]
         if not modules:
             continue
-        gone = name in GONE
         what = "which Flask 3.2 does not have" if gone else "an old name since Flask 3.2"
         shown = listed(str(m.__name__) for m in modules)
         yield Finding(
@@ -141,6 +144,11 @@ def _users_of(name: str) -> t.Iterator[ModuleType]:
             continue
         if any(module.__dict__[name] is value for value in theirs):
             yield module
+
+
+def _is_installed(module: ModuleType) -> bool:
+    file = str(module.__dict__.get("__file__"))
+    return any(file.startswith(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
 
 
 def _is_prepared(module: ModuleType, name: str) -> bool:

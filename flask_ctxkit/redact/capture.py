@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
 Captured: t.TypeAlias = t.Any
 """None, bool, int, float, str, list or dict, nested: what ``json.dumps`` takes."""
 
+_TRIES: t.Final = 20
 _NAME: t.Final = LONGEST_NAME + 1
 
 _LAST_SEGMENTS: t.Final = frozenset({"key", "keys", "id", "code"})
@@ -184,8 +185,7 @@ class Walk:
 
     def _items(self, name: str, value: t.Any, kind: type, room: int, depth: int) -> Captured:
         base: t.Any = next(base for base in _SEQUENCES if issubclass(kind, base))
-        # One call into C: no other thread can change the value in between.
-        items = list(itertools.islice(base.__iter__(value), room))
+        items = first_of(base.__iter__, value, room)
         fields = fields_of(kind, base.__len__(value)) if base is tuple else None
         if fields is not None:
             return self.named(name, list(zip(fields, items, strict=False)), depth)
@@ -211,7 +211,7 @@ class Walk:
     def _attributes(self, value: t.Any, kind: type) -> Named:
         own = instance_dict(value, kind)
         room = min(self._limits.width, self._left)
-        found = first_items(own, room) if own else []
+        found = [] if own is None else first_items(own, room)
         found += slots(value, kind, room)
         args = exception_args(value, kind)
         found = [*([("args", args)] if args else []), *found][:room]
@@ -267,8 +267,23 @@ class Walk:
 
 def first_items(value: dict[t.Any, t.Any], room: int) -> Named:
     """The first *room* items of a dict, whatever its class makes of ``items``."""
-    # One call into C: no other thread can change the dict in between.
-    return list(itertools.islice(dict.items(value), room))
+    return first_of(dict.items, value, room)
+
+
+def first_of(
+    iterate: t.Callable[[t.Any], t.Iterable[t.Any]], value: object, room: int
+) -> list[t.Any]:
+    """The first *room* of what *iterate* makes of *value*.
+
+    :raises RuntimeError: when other threads changed *value* at each of many tries.
+    """
+    for _ in range(_TRIES):
+        try:
+            return list(itertools.islice(iterate(value), room))
+        except RuntimeError:
+            # Another thread's turn came between the making of the iterator and its use.
+            continue
+    return list(itertools.islice(iterate(value), room))
 
 
 def plain_name(key: object) -> str:

@@ -33,6 +33,9 @@ A proxy stands for another object, and asking for it may fail or create it. A th
 runs ``__init__`` in each thread that looks into it. Requests and responses hold bodies.
 """
 
+_INTERPRETERS_OWN: t.Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
+"""The classes of descriptors that are written in C. A tuple, so that no hash is asked for."""
+
 _mro: t.Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 _namespace: t.Callable[[type], types.MappingProxyType[str, object]]
 _namespace = type.__dict__["__dict__"].__get__
@@ -100,8 +103,8 @@ def instance_dict(value: object, kind: type) -> dict[object, object] | None:
     """
     for base in _mro(kind):
         descriptor = _namespace(base).get("__dict__")
-        if type(descriptor) is types.GetSetDescriptorType:
-            found = descriptor.__get__(value, kind)
+        if type(descriptor) in _INTERPRETERS_OWN:
+            found = t.cast("t.Any", descriptor).__get__(value, kind)
             return found if issubclass(type(found), dict) else None
     return None
 

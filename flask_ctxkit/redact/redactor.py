@@ -8,7 +8,7 @@ from .capture import Captured, Limits, Secrecy, Walk, bare, first_items, hidden,
 from .names import SecretNames
 from .scalars import LARGEST
 from .shapes import DOTS
-from .texts import HARMLESS, SecretTexts
+from .texts import SecretTexts
 from .wire import Wire
 
 UNREADABLE: t.Final = "could not be read safely"
@@ -89,8 +89,6 @@ class Redactor:
                     return value
             elif kind is str and type(name) is str and self._is_harmless(name):
                 text = t.cast("str", value)
-                if len(text) < HARMLESS and text.isalnum():
-                    return text
                 short = len(text) <= self._limits.text and text.isascii()
                 if short and self._texts.reason(text) is None:
                     return text

@@ -161,7 +161,11 @@ def encodable(text: str) -> str:
     r"""*text* with lone surrogates, which no page or socket can send, as ``\udc80``."""
     if text.isascii():
         return text
-    return text.encode("utf-8", "backslashreplace").decode()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def _value_at(text: str, start: int, reason: str) -> re.Match[str] | None:

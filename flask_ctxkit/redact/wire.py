@@ -42,7 +42,6 @@ _URLS: t.Final = frozenset(
 )  # fmt: skip
 """Environ keys and headers, spelled like environ keys, whose text is or holds a URL."""
 
-
 _Copy = t.Callable[[Walk, str, object], Captured]
 _Plan = tuple[str, str, _Copy]
 """The shown key, the name that is judged, and how the value is copied."""
@@ -110,7 +109,8 @@ class Wire:
         if key not in _CGI:
             return None
         if self._own(key) is not None:
-            return shown, key, _by_name
+            # The query of a trace is a text, whatever it holds.
+            return shown, key, _dots if key == "QUERY_STRING" else _by_name
         return shown, "", self._copy_of("", key)
 
     def _header(self, walk: Walk, name: str) -> _Plan:
@@ -186,6 +186,10 @@ class Wire:
 
 def _by_name(walk: Walk, name: str, value: object) -> Captured:
     return walk.value(name, value)
+
+
+def _dots(_walk: Walk, _name: str, _value: object) -> Captured:
+    return DOTS
 
 
 def _remember(known: dict[str, _Value], key: str, value: _Value) -> _Value:

@@ -30,11 +30,12 @@ def index(sources: Sources) -> Row:
     kept = list(sources.store.newest())
     folds = [fold(trace) for trace in kept]
     shown = [trace for trace, kind in zip(kept, folds, strict=True) if kind is None]
+    lives = sources.registry.contexts(frames=True)
     return {
         "app": app_info(sources),
-        "findings": collected(sources),
+        "findings": collected(sources, lives),
         "checks": {"rules": len(sources.rules.catalogue()), "requests": len(kept)},
-        "contexts": [live(found) for found in sources.registry.contexts(frames=True)],
+        "contexts": [live(found) for found in lives],
         "buckets": buckets(kept),
         "requests": [summary(trace, now) for trace in shown[:LAST]],
         "totals": totals(kept) | {"folded": dict(Counter(kind for kind in folds if kind))},

@@ -6,6 +6,7 @@ import time
 import typing as t
 
 from ..contexts import stack
+from ..contexts.locals import Local, locals_by_name
 
 if t.TYPE_CHECKING:
     from ..contexts.stack import StackedContext
@@ -29,10 +30,20 @@ def stacks(sources: Sources) -> dict[str, t.Any]:
     return {
         "app_stack": _by_unit(units, found.app_stack),
         "request_stack": _by_unit(units, found.request_stack),
-        "locals": {},
+        "locals": _locals(sources.redactor.capture),
         "current": found.current,
         "missing": missing,
     }
+
+
+def _locals(capture: t.Callable[[str, t.Any], t.Any]) -> dict[str, t.Any]:
+    """What each Local and LocalStack of a loaded module holds, by its name and unit."""
+    found: dict[str, t.Any] = {}
+    for name, local in locals_by_name().items():
+        # As a function: a Local may hold a value of the name "all".
+        storages = Local.all(local) if isinstance(local, Local) else local.all()
+        found[name] = {unit: capture(name, held) for unit, held in storages.items()}
+    return found
 
 
 def _by_unit(

@@ -82,6 +82,8 @@ class PendingSession(CtxSession):
     loaded = False
     source: Source
     """Reads the cookie when it is called."""
+    on_load: t.Callable[[CtxSession], object]
+    """Called once with the session, when its cookie was read, before anything changes it."""
 
     @property
     def accessed(self) -> bool:
@@ -115,6 +117,9 @@ def load(session: CtxSession) -> None:
             dict.update(session, values)
             session.__dict__.update(attributes)
             session.__class__ = CtxSession
+            on_load = session.__dict__.pop("on_load", None)
+            if on_load is not None:
+                on_load(session)
             return
     while type(session) is PendingSession:
         time.sleep(0)

@@ -111,7 +111,7 @@ class Body:
             recording.state = state
             recording.odd = recording.odd or state == "left"
             remark = Remark(note=f"{self._chunks} chunks")
-            recording.note(STREAM, self._start, now(), remark)
+            recording.note(STREAM, self._start, remark)
             recording.streaming = False
             if recording.ended is None:
                 self._recorder.finish(recording)

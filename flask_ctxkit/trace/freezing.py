@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from ..definition import short_path
 from .model import Change, Event, ResponseChange, Trace
-from .recording import Changes, Noted, Remark
+from .recording import Noted, Remark
 from .site import MAKE_REQUEST, MATCH, OPEN_SESSION, PUSH_APP, PUSH_REQUEST
 from .watcher import Delta, Headers, headers_delta
 
@@ -53,11 +53,13 @@ def freeze(recording: Recording) -> Trace:
         session=_session(recording, position),
         response=_response(recording, events),
         signals=_signals(recording, events),
-        templates=tuple({"name": n, "event": position.get(site)} for n, site in recording.templates),
+        templates=tuple(
+            {"name": n, "event": position.get(site)} for n, site in recording.templates
+        ),
         exception=recording.error,
         contexts=_contexts(recording),
         environ=recording.environ or {},
-        g=dict(recording.g_seen.known()),
+        g=_g(recording),
         dropped_events=recording.dropped,
         own_cost_us=None,
     )
@@ -104,9 +106,7 @@ def _begun(recording: Recording) -> t.Iterator[Noted]:
         yield (MATCH, recording.match_start, recording.match_end, None, None)
 
 
-def _events(
-    recording: Recording, steps: list[Noted]
-) -> tuple[tuple[Event, ...], dict[Site, int]]:
+def _events(recording: Recording, steps: list[Noted]) -> tuple[tuple[Event, ...], dict[Site, int]]:
     """The events in the order of their starts, and the first event of each site."""
     # A step is noted at its end, so what ran inside another stands before it.
     order = {id(step): place for place, step in enumerate(steps)}
@@ -145,9 +145,7 @@ def _response_changes(steps: list[Noted]) -> dict[int, ResponseChange]:
 _NONE: t.Final = Remark()
 
 
-def _event(
-    index: int, step: Noted, started: int, depth: int, response: ResponseChange
-) -> Event:
+def _event(index: int, step: Noted, started: int, depth: int, response: ResponseChange) -> Event:
     site, start, end, changes, remark = step
     g, session = (None, None) if changes is None else changes[:2]
     told = remark or _NONE
@@ -183,6 +181,10 @@ _NO_RESPONSE_CHANGE: t.Final = ResponseChange()
 
 def _change(delta: Delta | None) -> Change:
     return _NO_CHANGE if delta is None else Change(*delta)
+
+
+def _g(recording: Recording) -> dict[str, t.Any]:
+    return dict(recording.g_known if recording.g_seen is None else recording.g_seen.known())
 
 
 def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any] | None:

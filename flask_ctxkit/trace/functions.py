@@ -13,15 +13,16 @@ from types import FunctionType
 from flask import Flask
 
 from .. import internals
-from .recorder import KEY, Recorder
-from .recording import ANSWERED, Recording, now
+from .recording import ANSWERED, Recording, Remark, now
 from .site import CALLERS, Site, make_site
 
 if t.TYPE_CHECKING:
     from .model import Phase
+    from .recorder import Recorder
 
 KEPT: t.Final = 2000
 """The most timed functions that are remembered."""
+_LOST: t.Final = Remark(note="returned None")
 
 Timed = t.Callable[..., t.Any]
 
@@ -39,23 +40,20 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
     }
     caller = sys._getframe  # noqa: SLF001
 
-    def ensure_sync(function: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        try:
-            name = caller(1).f_code.co_name
-            # Only plain functions are looked up: the hash of others is the user's code.
-            if type(function) is FunctionType and name in known:
-                found = known[name].get(function)
-                if found is not None:
-                    return found
-        except BaseException as failure:
-            recorder.failed("ensure_sync", failure)
-        return unknown(name, function, args, kwargs)
+    def ensure_sync(func: t.Any) -> t.Any:
+        # Only plain functions are looked up: the hash of others is the user's code.
+        if type(func) is FunctionType:
+            try:
+                return known[caller(1).f_code.co_name][func]
+            except KeyError:
+                pass  # not met yet, or called by the user
+        return unknown(caller(1).f_code.co_name, func)
 
-    def unknown(name: str, function: t.Any, args: t.Any, kwargs: t.Any) -> t.Any:
+    def unknown(name: str, function: t.Any) -> t.Any:
         phase = CALLERS.get(name)
         app = reference()
         if phase is None or app is None or _inside_view(recorder, phase):
-            return make_sync(function, *args, **kwargs)
+            return make_sync(function)
         try:
             if name == "update_template_context" and function.__module__ == "flask.templating":
                 return function  # Flask's own, in every template
@@ -64,9 +62,9 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
             coroutine = iscoroutinefunction(function)
         except BaseException as failure:
             recorder.failed("ensure_sync", failure)
-            return make_sync(function, *args, **kwargs)
+            return make_sync(function)
         inner = _told(function, recorder) if coroutine else function
-        timed = wrap(site, make_sync(inner, *args, **kwargs), recorder)
+        timed = wrap(site, make_sync(inner), recorder)
         if registered and stock and type(function) is FunctionType and not coroutine:
             table = known[name]
             if len(table) >= KEPT:
@@ -106,9 +104,11 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
     top = internals.current_app_context
     answers = site.answers
 
-    # Without *args, which make a call slower; teardown and error handlers get one argument.
     def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        recording: Recording | None = getattr(top(None), KEY, None)
+        try:
+            recording: Recording | None = top(None)._ctxkit  # noqa: SLF001  # an attribute of ours
+        except AttributeError:
+            recording = None
         if recording is None or not recording.has_request:
             recording = recorder.current()
             if recording is None:
@@ -124,12 +124,12 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
             recording.current = outer
             recorder.raised(recording, site, start, error)
             raise
-        end = now()
         recording.current = outer
         try:
-            recording.note(
-                site, start, end, ANSWERED if answers and result is not None else None
-            )
+            if answers and result is not None:
+                recording.note(site, start, ANSWERED)
+            else:
+                recording.note(site, start)
         except BaseException as own:
             recorder.failed("note", own)
         return result
@@ -145,11 +145,12 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         outer = recording.current
         recording.current = site
         start = now()
-        try:
-            recording.first_response(response, start)
-        except BaseException as own:
-            recorder.failed("make_response", own)
-        start = now()
+        if recording.response is not response:
+            try:
+                recording.first_response(response, start)
+            except BaseException as own:
+                recorder.failed("make_response", own)
+            start = now()
         try:
             result = function(response)
         except BaseException as error:
@@ -159,6 +160,10 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         end = now()
         recording.current = outer
         try:
+            if result is None:  # the response is lost, and what comes next fails on that
+                recording.odd = True
+                recording.note(site, start, _LOST)
+                return result
             changes = recording.look_response(result, site)
             recording.add((site, start, end, changes, None))
         except BaseException as own:

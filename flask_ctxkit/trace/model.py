@@ -64,7 +64,8 @@ class ResponseChange(Change):
 @dataclass(frozen=True, slots=True)
 class Error:
     """An exception as a record: ``where`` is "file:line" of its innermost frame outside
-    Flask, ``frames`` its traceback as "file:line function", outermost first."""
+    Flask, ``frames`` its traceback as "file:line function", outermost first.
+    """
 
     type: str
     message: str

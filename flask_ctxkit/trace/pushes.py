@@ -12,12 +12,12 @@ from flask import (
     appcontext_tearing_down,
     request_tearing_down,
 )
+from flask.ctx import AppContext
 
 from .. import internals
-from .recorder import Recorder
 from .recording import Recording, Remark, now
 from .signals import heard
-from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
+from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST, STREAM
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -25,6 +25,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
     from .model import Kind
+    from .recorder import Recorder
 
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
@@ -65,7 +66,7 @@ def observe_contexts(app: Flask, recorder: Recorder) -> None:
 def observed_class(base: t.Any, recorder: Recorder) -> type:
     """A subclass of the context class *base* whose pushes and pops are recorded."""
     make = _request_context
-    if not internals.ONE_CONTEXT and issubclass(base, internals.AppContext):
+    if not internals.ONE_CONTEXT and issubclass(base, AppContext):
         make = _app_context
     observed = make(base, recorder)
     # A context's repr shows the name of its class.
@@ -88,7 +89,8 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             if recording is None:
                 recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
                 if recording is None:
-                    return base_push(self)
+                    base_push(self)
+                    return
             else:
                 _pushed_again(recorder, self, recording)
             try:
@@ -100,20 +102,20 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             if recording.app_context is None:
                 _bind(recorder, self, recording)
             if recording.ended is None:
-                recording.current = None
-            return None
+                # A streamed body pushes its context again, and is still the stream.
+                recording.current = STREAM if recording.streaming else None
 
         def match_request(self) -> None:
             recording = self._ctxkit
             if recording is None or recording.match_end:
-                return base_match(self)
+                base_match(self)
+                return
             recording.match_start = start = now()
             _bind(recorder, self, recording)
             recording.current = MATCH
             base_match(self)
-            recording.match_end = recording.mark = end = now()
-            _matched(recorder, recording, start, end)
-            return None
+            recording.match_end = now()
+            _matched(recorder, recording, start)
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             try:
@@ -174,9 +176,7 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
     return Observed
 
 
-def _begin(
-    recorder: Recorder, ctx: t.Any, frame: FrameType, start: int
-) -> Recording | None:
+def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Recording | None:
     try:
         made = ctx._ctxkit_made  # noqa: SLF001
         request = internals.request_of(ctx)
@@ -220,14 +220,13 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
             recording.push_app = pushed
         elif not recording.has_request:
             recording.push_app = (recording.push_app[0], now())
-        recording.mark = recording.push_app[1]
         if appcontext_pushed.receivers:
             heard(recording, appcontext_pushed, ctx.app)
     except BaseException as own:
         recorder.failed("push", own)
 
 
-def _matched(recorder: Recorder, recording: Recording, start: int, end: int) -> None:
+def _matched(recorder: Recorder, recording: Recording, start: int) -> None:
     try:
         request = recording.request
         recording.endpoint = request.endpoint
@@ -255,7 +254,7 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped):
             if signal.receivers:
                 heard(recording, signal, ctx.app)
-        recording.note(POP, recording.mark, now())
+        recording.note(POP, recording.last_end())
         recorder.registry.left(recording)
         if not recording.streaming and recording.ended is None:
             recorder.finish(recording)
@@ -271,7 +270,7 @@ def _pop_raised(recorder: Recorder, ctx: t.Any, error: BaseException) -> None:
         recording.odd = True
         if isinstance(error, WRONG_POP) and _raised_in_pop(error):
             note = "popped in the wrong order or place"
-            recorder.raised(recording, POP, recording.mark, error, note)
+            recorder.raised(recording, POP, recording.last_end(), error, note)
             recorder.registry.popped_wrongly(ctx, recording, error)
             return
         if recording.error is None:

@@ -20,7 +20,7 @@ from ..units import current_unit
 from .model import Error
 from .recording import Recording, Remark, now
 from .site import FLASK_FUNCTIONS, MAKE_RESPONSE, SAVE_SESSION, START_RESPONSE, Site
-from .watcher import NAMES, Capture, Watcher
+from .watcher import NAMES, Capture
 
 if t.TYPE_CHECKING:
     from types import TracebackType
@@ -35,9 +35,14 @@ FRAMES: t.Final = 30
 MESSAGE: t.Final = 500
 """The most characters that are kept of an exception's message."""
 HARMLESS: t.Final = 1000
-"""The most headers that are remembered as harmless."""
-_SPREAD: t.Final = 0x9E3779B1
-"""Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
+"""The most headers and variables that are remembered as harmless."""
+
+PUBLIC: t.Final = frozenset({
+    "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE",
+    "REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "HTTP_CONNECTION", "CONTENT_TYPE",
+    "CONTENT_LENGTH", "GATEWAY_INTERFACE", "wsgi.url_scheme",
+})  # fmt: skip
+"""Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
 
 Sink = t.Callable[[Recording], object]
 
@@ -47,7 +52,7 @@ class Redacts(t.Protocol):
 
     def capture(self, name: str, value: object) -> Captured: ...
     def environ(self, environ: t.Any) -> t.Mapping[str, Captured]: ...
-    def headers(self, pairs: t.Any) -> t.Sequence[tuple[str, Captured]]: ...
+    def headers(self, pairs: t.Any) -> t.Sequence[t.Sequence[Captured]]: ...
     def text(self, text: str) -> str: ...
 
 
@@ -86,6 +91,8 @@ class Recorder:
         self.app_name = app_name
         self.limit = limit // 2
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
+        self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
+        """Called with an exception that nobody handled, while it is on its way."""
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
@@ -93,9 +100,9 @@ class Recorder:
 
     def _started(self) -> None:
         self.pid = os.getpid()
-        self._first = secrets.randbits(32)
+        self.first_id = secrets.randbits(32)
         self._serials = itertools.count()
-        self._random = random.Random(self._first)  # noqa: S311  # sampling, not secrecy
+        self._random = random.Random(self.first_id)  # noqa: S311  # sampling, not secrecy
         self.finished = 0
         self.own_ns = 0
 
@@ -110,8 +117,7 @@ class Recorder:
         unit = current_unit()
         if unit.worker != self.pid:  # forked: an id of the parent's must not come again
             self._started()
-        serial = (self._first + next(self._serials) * _SPREAD) & 0xFFFFFFFF
-        recording = Recording(self, serial, kind, unit, made)
+        recording = Recording(self, next(self._serials), kind, unit, made)
         if request is not None:
             recording.has_request = True
             recording.request = request
@@ -138,9 +144,7 @@ class Recorder:
             if session is not None:
                 recording.watch_session(session)
         recording.app_context = app_context
-        recording.g = live = getattr(app_context.g, "__dict__", None)
-        if live and (recording.reused or recording.kind == "task"):
-            recording.g_seen = Watcher(self.capture, live)
+        recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
@@ -175,9 +179,11 @@ class Recorder:
         """Note that nobody handled *error*, and which step it is from if none was seen."""
         recording.odd = True
         recording.error = told = self.describe(error)
+        if self.on_escape is not None:
+            self.on_escape(recording, error, told)
         if id(error) not in recording.errors:
             site = _flask_step(error.__traceback__)
-            recording.add((site, recording.mark, now(), None, Remark("raised", told)))
+            recording.add((site, recording.last_end(), now(), None, Remark("raised", told)))
 
     def started_response(
         self, recording: Recording, status: str, headers: list[tuple[str, str]]
@@ -187,7 +193,8 @@ class Recorder:
         response = recording.response
         if response is not None and recording.sent is None:
             changes = recording.look_response(response, SAVE_SESSION)
-            recording.add((SAVE_SESSION, recording.mark, end, changes, None))
+            start = recording.saving or recording.last_end()
+            recording.add((SAVE_SESSION, start, end, changes, None))
             recording.streamed = response.is_streamed and not _is_whole(response)
         last = recording.pairs
         final = None
@@ -207,10 +214,28 @@ class Recorder:
         name, value = pair
         [(_, captured)] = self.redactor.headers([pair])
         if type(value) is str and captured == value:
-            if len(self._harmless) >= HARMLESS:
-                self._harmless.clear()
-            self._harmless[pair] = pair
+            self._remember(pair)
         return (name, captured)
+
+    def capture_environ(self, environ: t.Mapping[str, t.Any]) -> dict[str, Captured]:
+        """A captured copy of the strings in *environ*; those without a secret are remembered."""
+        known = self._harmless
+        return {
+            key: value if key in PUBLIC or (key, value) in known else self._variable(key, value)
+            for key, value in environ.items()
+            if type(value) is str
+        }
+
+    def _variable(self, key: str, value: str) -> Captured:
+        captured = self.redactor.environ({key: value}).get(key)
+        if captured == value:
+            self._remember((key, value))
+        return captured
+
+    def _remember(self, pair: tuple[str, str]) -> None:
+        if len(self._harmless) >= HARMLESS:
+            self._harmless.clear()
+        self._harmless[pair] = pair
 
     # ----------------------------------------------------------------- finish
 
@@ -223,7 +248,7 @@ class Recorder:
             recording.state = "finished"
         try:
             if recording.request is not None:
-                recording.environ = self.redactor.environ(recording.request.environ)
+                recording.environ = self.capture_environ(recording.request.environ)
             recording.release()
         except BaseException as own:
             self.failed("release", own)

@@ -10,12 +10,23 @@ from __future__ import annotations
 import time
 import typing as t
 from collections import deque
-from itertools import chain
 from operator import is_
 
 from .. import internals
 from .site import MAKE_RESPONSE, Site
-from .watcher import Delta, Headers, Live, Watcher, merged
+from .watcher import (
+    MISSING,
+    NAMES,
+    NO_G,
+    Delta,
+    Headers,
+    Tracked,
+    Watcher,
+    merged,
+    name_of,
+    tracked,
+    written,
+)
 
 if t.TYPE_CHECKING:
     from types import CodeType
@@ -23,10 +34,13 @@ if t.TYPE_CHECKING:
     from ..units import Unit
     from .model import Captured, Error, Kind, Outcome, State
 
+SPREAD: t.Final = 0x9E3779B1
+"""Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
 now: t.Final = time.perf_counter_ns
 
 Changes = tuple["Delta | None", "Delta | None", "Headers | None", "int | None"]
 """What a step changed: ``g``, the session; and the headers and status that it left behind."""
+
 
 class Remark(t.NamedTuple):
     """What few steps have: how they ended, if not well, and what is to be told of them."""
@@ -77,7 +91,14 @@ class Recording:
     endpoint: str | None = None
     request: t.Any = None
     app_context: t.Any = None
-    g: Live | None = None
+    g = NO_G
+    other_g: t.Any = None
+    """A ``g`` that is not a stock one, and is compared after every step."""
+    g_seen: Watcher | None = None
+    changed: tuple[t.Any, ...] = ()
+    """The names that steps changed, in order, for :meth:`shape`."""
+    looks = False
+    """Whether every step ends with a look, since no flag tells of a change."""
     session: t.Any = None
     session_seen: Watcher | None = None
     session_first: Site | None = None
@@ -91,6 +112,8 @@ class Recording:
     sent: int | None = None
     """How many steps had been noted when the response went to the server."""
     match_start = match_end = 0
+    saving = 0
+    """When the last after_request hook had ended."""
     ended: int | None = None
     environ: t.Mapping[str, Captured] | None = None
     current: Site | None = None
@@ -108,16 +131,14 @@ class Recording:
         self.pushed_by: CodeType | None = None
         self.wall = time.time()
         self.steps: list[Noted] = []
-        self.changed: list[t.Any] = []
-        """The names that steps changed, in order, for :meth:`shape`."""
-        self.g_seen = Watcher(recorder.capture)
-        self.mark = made[1]
-        """When the last step ended."""
+        self.g_known: dict[str, Captured] = {}
+        """What ``g`` held at the last look."""
         self.push_app = made
 
     @property
     def id(self) -> str:
-        return f"{self.serial:08x}"
+        """8 hex digits, which no two recordings of a worker share."""
+        return f"{(self.recorder.first_id + self.serial * SPREAD) & 0xFFFFFFFF:08x}"
 
     @property
     def started(self) -> int:
@@ -125,25 +146,24 @@ class Recording:
 
     # -------------------------------------------------------------------- steps
 
-    def note(self, site: Site, start: int, end: int, remark: Remark | None = None) -> None:
-        """Note a step, with what it changed in ``g`` and the session."""
-        changes = None
-        g, seen = self.g, self.g_seen.seen
-        if g is not None and (
-            # Watcher.look, inlined: nine of ten steps change nothing.
-            2 * len(g) != len(seen)
-            or (seen and not all(map(is_, chain(g, g.values()), seen)))
-            or (self.session is not None and self.session.accessed)
-            or self.pending
-        ):
+    def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
+        """Note that a step ends now, with what it changed in ``g`` and the session."""
+        end = now()
+        session, steps = self.session, self.steps
+        if self.g.log or self.looks or (session is not None and session.accessed):
             changes = self.look(site)
-        self.add((site, start, end, changes, remark))
+        else:
+            changes = None
+        if len(steps) < self.recorder.limit:
+            steps.append((site, start, end, changes, remark))
+        else:
+            self.add((site, start, end, changes, remark))
 
     def add(self, noted: Noted) -> None:
         """Add a step; of an over-long recording the middle is dropped and counted."""
-        self.mark = noted[2]
-        if len(self.steps) < self.recorder.limit:
-            self.steps.append(noted)
+        steps = self.steps
+        if len(steps) < self.recorder.limit:
+            steps.append(noted)
             return
         if self.tail is None:
             self.tail = deque(maxlen=self.recorder.limit)
@@ -157,38 +177,69 @@ class Recording:
 
     # --------------------------------------------------------------------- looks
 
-    def look(self, site: Site) -> Changes | None:
-        """What *site* changed in ``g`` and the session: all since the last look."""
-        g = None if self.g is None else self.g_seen.look(self.g)
-        session = None if self.session is None else self._look_session(site)
-        if self.pending:
-            g, session = self._with_pending(site, g, session)
-        if g is None and session is None:
-            return None
-        self.changed.append((site, _names(g), _names(session)))
-        return (g, session, None, None)
+    def watch_g(self, g: t.Any, *, given: bool) -> None:
+        """Watch *g* from now on.
 
-    def _look_session(self, site: Site) -> Delta | None:
-        raw = self.session
-        if self.session_first is None:
-            if not raw.accessed:
-                return None
-            self.session_first = site
-        if self.session_seen is None:
-            return None
-        return self.session_seen.look(raw)
+        :param given: whether what it holds by now is older than this context.
+        """
+        live = getattr(g, "__dict__", None)
+        if type(g) is internals.GLOBALS_CLASS:
+            if type(live) is not Tracked:
+                live = tracked(live)
+                object.__setattr__(g, "__dict__", live)
+                if not given and live:
+                    live.log = dict.fromkeys(live, MISSING)
+            self.g = live
+        elif live is not None:
+            self.other_g, self.looks = live, True
+            self.g_seen = Watcher(self.recorder.capture, live if given else None)
 
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
-        if issubclass(type(raw), dict):
+        if not getattr(raw, "loaded", True):
+            raw.on_load = self._session_read
+        elif issubclass(type(raw), dict) and dict.__len__(raw):
             self.session_seen = Watcher(self.recorder.capture, raw)
+
+    def _session_read(self, raw: t.Any) -> None:
+        try:
+            self.session_seen = Watcher(self.recorder.capture, raw)
+        except BaseException as own:
+            self.recorder.failed("session", own)
+
+    def look(self, site: Site) -> Changes | None:
+        """What *site* changed in ``g`` and the session: all since the last look."""
+        g = None
+        if self.g.log:
+            g = written(self.g, self.g_known, self.recorder.capture)
+        elif self.g_seen is not None:
+            g = self.g_seen.look(self.other_g)
+        raw, session = self.session, None
+        if raw is not None and raw.accessed:
+            session = self._look_session(site, raw)
+        if self.pending:
+            g, session = self._with_pending(site, g, session)
+        if g is None and session is None:
+            return None
+        self.changed = (*self.changed, site, _names(g), _names(session))
+        return (g, session, None, None)
+
+    def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
+        if self.session_first is None:
+            self.session_first = site
+        if self.session_seen is None:
+            if not issubclass(type(raw), dict):
+                return None
+            self.session_seen = Watcher(self.recorder.capture)
+        return self.session_seen.look(raw)
 
     def look_inside(self, outer: Site) -> None:
         """A step begins inside *outer*: what changed up to now is the outer step's."""
         changes = self.look(outer)
         if changes is not None:
             self.pending = (*self.pending, (outer, changes))
+            self.looks = True
 
     def _with_pending(
         self, site: Site, g: Delta | None, session: Delta | None
@@ -202,57 +253,90 @@ class Recording:
 
     def look_response(self, response: t.Any, site: Site) -> Changes | None:
         """What *site* changed, and the status and headers that it left, if it changed them."""
-        changes = self.look(site)
+        session, changes = self.session, None
+        if self.g.log or self.looks or (session is not None and session.accessed):
+            changes = self.look(site)
         pairs = internals.header_pairs(response.headers)
-        status = response.status_code
-        seen = self.pairs
+        status, seen = response.status_code, self.pairs
         if (
-            len(pairs) == len(seen)
+            self.response is response
             and status == self.status
-            and self.response is response
+            and len(pairs) == len(seen)
             and all(map(is_, pairs, seen))
         ):
             return changes
         self.response, self.status, self.pairs = response, status, pairs[:]
         self.headers = self.recorder.capture_headers(pairs)
-        self.changed.append((site, tuple([pair[0] for pair in self.headers])))
-        g, session = (None, None) if changes is None else changes[:2]
-        return (g, session, self.headers, status)
+        self.changed = (*self.changed, site, len(pairs))
+        if changes is None:
+            return (None, None, self.headers, status)
+        return (changes[0], changes[1], self.headers, status)
 
     def first_response(self, response: t.Any, start: int) -> None:
         """Note that Flask made *response* between the last step and *start*."""
-        if self.response is not response:
-            changes = self.look_response(response, MAKE_RESPONSE)
-            self.add((MAKE_RESPONSE, self.mark, start, changes, None))
+        changes = self.look_response(response, MAKE_RESPONSE)
+        self.add((MAKE_RESPONSE, self.last_end(), start, changes, None))
+
+    def last_end(self) -> int:
+        """When the last step ended."""
+        if self.steps and self.tail is None:
+            return self.steps[-1][2]
+        return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
 
     # ----------------------------------------------------------------------- end
+
+    def server_timing(self) -> str:
+        """The milliseconds that each phase took so far, as a ``Server-Timing`` header.
+
+        https://www.w3.org/TR/server-timing/
+        """
+        total: dict[str, int] = {}
+        for site, start, end, _, _ in self.all_steps():
+            total[site.phase] = total.get(site.phase, 0) + end - start
+        return ", ".join(f"{phase};dur={spent / 1e6:.3f}" for phase, spent in total.items())
 
     def shape(self) -> t.Any:
         """What the findings can depend on, but for time: equal shapes have equal findings."""
         forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ
         return (
             self.kind, self.endpoint, self.status, self.reused, forwarded,
-            tuple([step[0] for step in self.steps]), tuple(self.changed),
+            tuple([step[0] for step in self.steps]), self.changed,
         )  # fmt: skip
 
     def release(self) -> None:
         """Let go of every object of the user's and of Flask's."""
         if self.session is not None:
             self.session_state = self.session_now()
+            if not getattr(self.session, "loaded", True):
+                del self.session.on_load
             self.session = None
             if self.session_seen is not None:
                 self.session_seen.release()
-        self.g_seen.release()
-        self.g = self.app_context = self.request = self.response = None
+        if self.g_seen is not None:
+            self.g_known = dict(self.g_seen.known())
+            self.g_seen = self.other_g = None
+        elif len(self.g) > len(self.g_known):
+            self._capture_given()
+        self.g = NO_G
+        self.app_context = self.request = self.response = None
         self.pairs = ()
 
+    def _capture_given(self) -> None:
+        for key in list(self.g)[:NAMES]:
+            name = name_of(key)
+            if name not in self.g_known:
+                self.g_known[name] = self.recorder.capture(name, dict.get(self.g, key))
+
     def session_now(self) -> str | None:
-        """"absent", "untouched", "read" or "changed"; None without a session."""
+        """One of "absent", "untouched", "read" and "changed"; None without a session."""
         if self.session is None:
             return self.session_state
         if self.session_first is not None:
             return "changed" if self.session.modified else "read"
-        return "untouched" if self.session else "absent"
+        unread = not getattr(self.session, "loaded", True)
+        if unread or (issubclass(type(self.session), dict) and dict.__len__(self.session)):
+            return "untouched"
+        return "absent"
 
 
 def _names(delta: Delta | None) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from .recording import Recording, Remark, now
 from .site import PREPROCESSORS, REQUEST_STARTED, Site
 
 if t.TYPE_CHECKING:
-    from blinker import Signal
+    from blinker import NamedSignal
     from flask import Flask
 
     from .recorder import Recorder
@@ -31,7 +31,7 @@ class SignalSeam:
         template_rendered.connect(self.rendered, app)
         got_request_exception.connect(self.unhandled, app)
 
-    def rendering(self, sender: Flask, template: t.Any, **_: t.Any) -> None:
+    def rendering(self, _sender: Flask, template: t.Any, **_: t.Any) -> None:
         """A template begins to be rendered."""
         try:
             recording = self.recorder.current()
@@ -48,7 +48,7 @@ class SignalSeam:
         except BaseException as own:
             self.recorder.failed("template", own)
 
-    def rendered(self, sender: Flask, template: t.Any, **_: t.Any) -> None:
+    def rendered(self, _sender: Flask, **_: t.Any) -> None:
         """A template has been rendered."""
         try:
             recording = self.recorder.current()
@@ -59,11 +59,11 @@ class SignalSeam:
             if not rows:
                 del self._open[recording.serial]
             recording.current = outer
-            recording.note(site, start, now())
+            recording.note(site, start)
         except BaseException as own:
             self.recorder.failed("template", own)
 
-    def unhandled(self, sender: Flask, exception: BaseException, **_: t.Any) -> None:
+    def unhandled(self, _sender: Flask, exception: BaseException, **_: t.Any) -> None:
         """Nobody handled *exception*."""
         try:
             recording = self.recorder.current()
@@ -74,7 +74,7 @@ class SignalSeam:
             self.recorder.failed("exception", own)
 
 
-def heard(recording: Recording, signal: Signal, app: Flask) -> tuple[str, ...]:
+def heard(recording: Recording, signal: NamedSignal, app: Flask) -> tuple[str, ...]:
     """Note who listens to *signal*, which has just been sent; the kit itself doesn't count."""
     names = tuple(
         name
@@ -93,14 +93,14 @@ def _name(receiver: t.Any) -> str:
 
 def before_hooks(recording: Recording, app: Flask) -> None:
     """Called by the kit's own first before_request: note what ran since the match."""
-    start, end = recording.mark, now()
+    start = recording.last_end()
     if request_started.receivers:
         members = heard(recording, request_started, app)
         if members:
-            recording.note(REQUEST_STARTED, start, end, Remark(members=members))
+            recording.note(REQUEST_STARTED, start, Remark(members=members))
     members = _preprocessors(app, recording.request)
     if members:
-        recording.note(PREPROCESSORS, recording.mark, now(), Remark(members=members))
+        recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
 
 
 def _preprocessors(app: Flask, request: t.Any) -> tuple[str, ...]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import typing as t
 
 from ..definition import Definition, define
-from .model import Phase
 
 if t.TYPE_CHECKING:
     from flask import Flask
+
+    from .model import Phase
 
 
 class Site:
@@ -16,9 +17,7 @@ class Site:
 
     __slots__ = ("answers", "blueprint", "definition", "phase")
 
-    def __init__(
-        self, phase: Phase, definition: Definition, blueprint: str | None = None
-    ) -> None:
+    def __init__(self, phase: Phase, definition: Definition, blueprint: str | None = None) -> None:
         self.phase = phase
         self.definition = definition
         self.blueprint = blueprint
@@ -43,6 +42,10 @@ SAVE_SESSION: t.Final = flask_site("save_session")
 START_RESPONSE: t.Final = flask_site("make_response", "start_response")
 POP: t.Final = flask_site("pop")
 STREAM: t.Final = flask_site("stream")
+HEADERS: t.Final = Site(
+    "after_request", Definition("headers for the viewer", "flask_ctxkit", None, "flask_ctxkit")
+)
+"""The kit's own headers, told like anyone's."""
 
 FLASK_FUNCTIONS: t.Final[dict[str, Site]] = {
     "request_context": MAKE_REQUEST,
@@ -94,7 +97,7 @@ def _registered(phase: Phase, function: object, app: Flask) -> tuple[bool, str |
     elif phase == "error_handler":
         for name, codes in app.error_handler_spec.items():
             if any(f is function for handlers in codes.values() for f in handlers.values()):
-                return True, t.cast("str | None", name)
+                return True, name
     elif phase == "teardown_appcontext":
         return any(f is function for f in app.teardown_appcontext_funcs), None
     table = getattr(app, _TABLES.get(phase, ""), {})

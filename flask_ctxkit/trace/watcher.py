@@ -8,7 +8,6 @@ address alone a new value could pass for the old one.
 from __future__ import annotations
 
 import typing as t
-from itertools import chain
 from operator import is_
 
 if t.TYPE_CHECKING:
@@ -26,62 +25,58 @@ NAMES: t.Final = 200
 _NOTHING: t.Final[dict[str, t.Any]] = {}
 
 
-def same(live: Live, seen: tuple[t.Any, ...]) -> bool:
-    """Whether *live* holds the names and values, by identity, that :func:`seen_in` saw."""
-    return 2 * len(live) == len(seen) and all(map(is_, chain(live, live.values()), seen))
-
-
-def seen_in(live: Live) -> tuple[t.Any, ...]:
-    """The names of *live*, then its values, for :func:`same`."""
-    return (*live, *live.values())
-
-
 class Watcher:
     """A namespace as the last look left it."""
 
-    __slots__ = ("_capture", "_known", "seen")
+    __slots__ = ("_capture", "_known", "_names", "_values")
 
     def __init__(self, capture: Capture, live: Live | None = None) -> None:
         self._capture = capture
-        self.seen = () if not live else seen_in(live)
-        self._known: dict[str, Captured] | None = None if live else {}
+        self._known: dict[str, Captured] | None = None
+        self._names: list[t.Any]
+        self._values: list[t.Any]
+        if live:
+            self._names, self._values = [*live], [*live.values()]
+        else:
+            self._names = self._values = _EMPTY
 
     def known(self) -> dict[str, Captured]:
         """What was there at the last look, captured; now, if nothing had changed since."""
         if self._known is None:
-            half = len(self.seen) // 2
-            names = self.seen[: min(half, NAMES)]
-            pairs = zip(map(name_of, names), self.seen[half:], strict=False)
+            pairs = zip(map(name_of, self._names[:NAMES]), self._values, strict=False)
             self._known = {name: self._capture(name, value) for name, value in pairs}
         return self._known
 
     def look(self, live: Live) -> Delta | None:
         """What changed in *live* since the last look, or None."""
-        seen, count = self.seen, len(live)
-        if 2 * count == len(seen) and all(map(is_, chain(live, live.values()), seen)):
-            return None
-        known, before = self.known(), len(seen) // 2
-        self.seen = seen_in(live)
-        if before < count <= NAMES and self.seen[:before] == seen[:before]:
-            kept = self.seen[count : count + before]
-            if all(map(is_, kept, seen[before:])):
-                return self._added(before, count), _NOTHING, _NOTHING
-        return self._differ(dict(zip(map(name_of, seen), seen[before:], strict=False)), known)
+        names, values = self._names, self._values
+        before, count = len(names), len(live)
+        # Most steps change nothing, and most that do only add.
+        if before <= count and all(map(is_, values, live.values())) and all(map(is_, names, live)):
+            return None if before == count else self._added(live, before, count)
+        return self._differ(live)
 
-    def _added(self, before: int, count: int) -> dict[str, Captured]:
-        added = {}
+    def _added(self, live: Live, before: int, count: int) -> Delta:
+        if count > NAMES:
+            return t.cast("Delta", self._differ(live))
+        self._names, self._values = [*live], [*live.values()]
+        capture, added = self._capture, {}
         for place in range(before, count):
-            name = name_of(self.seen[place])
-            added[name] = self._capture(name, self.seen[count + place])
-        self._known = {**self.known(), **added}
-        return added
+            name = name_of(self._names[place])
+            added[name] = capture(name, self._values[place])
+        self._known = {**self._known, **added} if self._known and before else None
+        if self._known is None and before == 0:
+            self._known = added
+        return added, _NOTHING, _NOTHING
 
-    def _differ(self, before: dict[str, t.Any], known: dict[str, Captured]) -> Delta | None:
+    def _differ(self, live: Live) -> Delta | None:
+        known = self.known()
+        before = dict(zip(map(name_of, self._names), self._values, strict=True))
+        self._names, self._values = [*live], [*live.values()]
         added: dict[str, Captured] = {}
         changed: dict[str, Captured] = {}
         after: dict[str, Captured] = {}
-        half = len(self.seen) // 2
-        for key, value in zip(self.seen[: min(half, NAMES)], self.seen[half:], strict=False):
+        for key, value in zip(self._names[:NAMES], self._values, strict=False):
             name = name_of(key)
             if name in known and before.get(name, known) is value:
                 after[name] = known[name]
@@ -91,16 +86,23 @@ class Watcher:
                 changed[name] = [known[name], captured]
             else:
                 added[name] = captured
-        if half > NAMES and known.get("$cut") != half - NAMES:
-            after["$cut"] = added["$cut"] = half - NAMES
+        more = len(self._names) - NAMES
+        if more > 0:
+            after["$cut"] = more
+            if known.get("$cut") != more:
+                added["$cut"] = more
         removed = {name: known[name] for name in known if name not in after}
         self._known = after
         return (added, changed, removed) if added or changed or removed else None
 
     def release(self) -> None:
         """Let go of the user's objects; what was captured stays."""
-        self.known()
-        self.seen = ()
+        if self._names:
+            self.known()
+            self._names = self._values = _EMPTY
+
+
+_EMPTY: t.Final[list[t.Any]] = []
 
 
 def name_of(key: object) -> str:
@@ -131,7 +133,102 @@ def merged(first: Delta | None, second: Delta | None) -> Delta | None:
     return (added, changed, removed) if added or changed or removed else None
 
 
-Headers = tuple[tuple[str, "Captured"], ...]
+MISSING: t.Final = object()
+"""Stands for the value of a name that is not there."""
+
+
+class Tracked(Live):
+    """The ``__dict__`` of a stock ``g``: it remembers what each written name held before.
+
+    Flask's ``g`` goes through its ``__dict__`` for each write, so a step that wrote nothing
+    costs no comparison, and reading an attribute of ``g`` costs what it did.
+    """
+
+    __slots__ = ("log",)
+    log: Live
+    """The names written since the last look, and what they held before, or MISSING."""
+
+    def _remember(self, name: t.Any) -> None:
+        if name not in self.log:
+            self.log[name] = dict.get(self, name, MISSING)
+
+    def __setitem__(self, name: t.Any, value: t.Any) -> None:
+        log = self.log
+        if name not in log:
+            log[name] = dict.get(self, name, MISSING)
+        dict.__setitem__(self, name, value)
+
+    def __delitem__(self, name: t.Any) -> None:
+        self._remember(name)
+        dict.__delitem__(self, name)
+
+    def pop(self, name: t.Any, *default: t.Any) -> t.Any:
+        self._remember(name)
+        return dict.pop(self, name, *default)
+
+    def popitem(self) -> t.Any:
+        name, value = dict.popitem(self)
+        self.log.setdefault(name, value)
+        return name, value
+
+    def clear(self) -> None:
+        for name in self:
+            self._remember(name)
+        dict.clear(self)
+
+    def update(self, *args: t.Any, **kwargs: t.Any) -> None:
+        values = dict(*args, **kwargs)
+        for name in values:
+            self._remember(name)
+        dict.update(self, values)
+
+    def setdefault(self, name: t.Any, default: t.Any = None) -> t.Any:
+        self._remember(name)
+        return dict.setdefault(self, name, default)
+
+    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+
+def tracked(live: Live) -> Tracked:
+    """A copy of *live* that tells what is written to it."""
+    copy = Tracked(live)
+    copy.log = {}
+    return copy
+
+
+NO_G: t.Final = tracked({})
+"""Stands for a ``g`` that is not watched."""
+
+
+def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delta | None:
+    """What was written to *live* since the last look; brings *known* up to date."""
+    log, live.log = live.log, {}
+    added: dict[str, Captured] = {}
+    changed: dict[str, Captured] = {}
+    removed: dict[str, Captured] = {}
+    for key, before in log.items():
+        value = dict.get(live, key, MISSING)
+        if value is before:
+            continue
+        name = name_of(key)
+        if len(added) + len(changed) >= NAMES:
+            added["$cut"] = len(log) - NAMES
+            break
+        if value is MISSING:
+            removed[name] = known.pop(name, None) if name in known else capture(name, before)
+            continue
+        was = known.get(name) if name in known or before is MISSING else capture(name, before)
+        known[name] = captured = capture(name, value)
+        if before is MISSING:
+            added[name] = captured
+        else:
+            changed[name] = [was, captured]
+    return (added, changed, removed) if added or changed or removed else None
+
+
+Headers = t.Sequence[tuple[str, "Captured"]]
 """Captured headers, in their order."""
 
 

@@ -10,7 +10,6 @@ import json
 import logging
 import threading
 import typing as t
-from functools import cached_property
 from urllib.parse import parse_qsl, quote
 
 from werkzeug.datastructures import MIMEAccept
@@ -51,10 +50,6 @@ class Pages:
         self._lock = threading.Lock()
         self.failures: dict[str, int] = {}
         """How often a page could not be made, by the error's type."""
-
-    @cached_property
-    def _templates(self) -> t.Any:
-        return environment()
 
     def answer(
         self, environ: WSGIEnvironment, start_response: StartResponse
@@ -135,7 +130,7 @@ class Pages:
             body = json.dumps({"schema": SCHEMA} | answer.body | since, default=_listed)
             response = Response(body, answer.status, content_type=_JSON)
         else:
-            html = self._templates.get_template(answer.template).render(
+            html = environment().get_template(answer.template).render(
                 visit=visit, root=visit.root, navigation=NAVIGATION, since=answer.since,
                 app_name=self._state.app.name, **answer.context,
             )  # fmt: skip

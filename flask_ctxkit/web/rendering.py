@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 from datetime import timezone
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -26,8 +27,9 @@ SEVERITY: t.Final[t.Mapping[str, tuple[str, str]]] = {
 }
 
 
+@lru_cache(maxsize=1)
 def environment() -> Environment:
-    """A new environment with the pages' templates, filters and constants."""
+    """The environment, made once: it knows nothing of an app, and compiles each template."""
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

@@ -113,8 +113,10 @@ def requests(visit: Visit) -> Answer:
     known = visit.parameters.get("since", "") if visit.wants_json else ""
     body = report.requests(visit.sources, query, known)
     rows = body["requests"]
-    since = rows[0]["id"] if rows and query.sort == "newest" else None
-    if not visit.wants_json:
+    if visit.wants_json:
+        # Whoever asks for what is newer names a trace; "since" is the one to name next.
+        since = rows[0]["id"] if rows and query.sort == "newest" else known or None
+    else:
         since = state_of([row["id"] for row in rows], body["total"])
     choices = {"kinds": KINDS, "sorts": SORTS, "methods": METHODS}
     near = [
@@ -126,6 +128,7 @@ def requests(visit: Visit) -> Answer:
 
 
 def request(visit: Visit, name: str) -> Answer:
+    chosen, first = _index(visit, "event"), _index(visit, "from")
     try:
         found = report.find_trace(visit.sources, name)
     except report.UnknownTraceError as error:
@@ -134,11 +137,9 @@ def request(visit: Visit, name: str) -> Answer:
     extra = around(visit.sources, found)
     if visit.wants_json:
         return Answer({"trace": plain(found) | extra}, "request.html")
-    chosen = _index(visit, "event")
     opened = opened_by_default(found) if chosen is None else {chosen}
     window = {"window": DRAW_ALL} if visit.parameters.get("all") == "1" else {}
-    first = _index(visit, "from") or _window_of(chosen)
-    picture = waterfall(found, opened, first, **window)
+    picture = waterfall(found, opened, first or _window_of(chosen), **window)
     by_index = {event.index: event for event in found.events}
     context = {
         "trace": found,

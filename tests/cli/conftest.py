@@ -12,8 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from flask.cli import ScriptInfo
 
 from flask_ctxkit.cli import ctx
+
+if t.TYPE_CHECKING:
+    from flask import Flask
 
 ESCAPE = "\x1b]0;pwned\x07\x1b[2J\u202e\u2028\x9b31m"
 """Sets the title, clears the screen, turns the direction, breaks the line, turns red."""
@@ -102,21 +106,29 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in ("CTXKIT_URL", "CTXKIT_TOKEN", "NO_COLOR", "COLUMNS", "FLASK_RUN_PORT"):
         monkeypatch.delenv(name, raising=False)
 
-    def command(*args: str, columns: int | None = None, encoding: str = "utf-8") -> Outcome:
+    def command(
+        *args: str, columns: int | None = None, encoding: str = "utf-8", serving: t.Any = None
+    ) -> Outcome:
         if columns is not None:
             monkeypatch.setenv("COLUMNS", str(columns))
         out = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
         err = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
         with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.StringIO())
             patch.setattr(sys, "stdout", out)
             patch.setattr(sys, "stderr", err)
             with pytest.raises(SystemExit) as ended:
-                ctx.main(list(args), prog_name="flask ctx")
+                ctx.main(list(args), prog_name="flask ctx", obj=_script(serving))
         code = ended.value.code
         assert isinstance(code, int)
         return Outcome(code, _text(out), _text(err))
 
     return command
+
+
+def _script(serving: Flask | None) -> ScriptInfo | None:
+    # As FlaskGroup hands it to a command of an app that is made by a function.
+    return None if serving is None else ScriptInfo(create_app=lambda: serving)
 
 
 def _text(stream: io.TextIOWrapper) -> str:
@@ -153,8 +165,10 @@ def live(**changes: t.Any) -> dict[str, t.Any]:
         "phase": "view", "hook": "shop.report", "where": "shop/views.py:88",
         "pushed": "flask/app.py:1529", "state": "running", "stuck": True, "parent": None,
         "frames": [
-            {"file": "/usr/lib/python3.11/ssl.py", "line": 1106, "function": "recv"},
-            {"file": "/srv/shop/views.py", "line": 88, "function": "report"},
+            {"file": "python3.11/ssl.py", "line": 1106, "function": "SSLSocket.recv"},
+            {"file": "shop/views.py", "line": 88, "function": "report"},
+            {"file": "flask/app.py", "line": 902, "function": "Flask.dispatch_request"},
+            {"file": "flask/app.py", "line": 917, "function": "Flask.full_dispatch_request"},
         ],
     }  # fmt: skip
     return row | changes

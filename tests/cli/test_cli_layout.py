@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from flask_ctxkit.cli import layout
 from flask_ctxkit.cli.document import (
+    Block,
     Column,
     Gap,
     Rule,
@@ -92,7 +93,7 @@ def test_a_table_without_rows_is_nothing() -> None:
 
 def test_markdown_is_markdown() -> None:
     """Headings, lists and tables that a Markdown reader draws; a bar is escaped."""
-    document = [
+    document: list[Block] = [
         heading("NOW", aside=Span("2")), item(Span("!"), "careful", details=["why"]), Gap(),
         Table((Column("N", right=True), Column("PATH")), ((cell("1"), cell("/a|b")), Rule("end"))),
     ]  # fmt: skip
@@ -109,7 +110,10 @@ def test_markdown_is_markdown() -> None:
 
 
 def test_markdown_in_a_terminal_fits_too() -> None:
-    document = [_table(Column("A", least=8), Column("B", least=8, drop=1)), line("word " * 30)]
+    document: list[Block] = [
+        _table(Column("A", least=8), Column("B", least=8, drop=1)),
+        line("word " * 30),
+    ]
     assert all(len(found) <= 40 for found in markdown_lines(document, 40))
     assert any(len(found) > 40 for found in markdown_lines(document, None))
 

@@ -416,6 +416,17 @@ def test_a_task_that_only_inherits_is_listed_for_itself_and_else_under_the_write
     asyncio.run(main())
 
 
+def test_what_a_unit_released_is_not_its_own_although_a_copied_context_still_holds_it() -> None:
+    local, stack = Local(), LocalStack[int]()
+    local.user = "ada"
+    stack.push(1)
+    held = contextvars.copy_context()
+    release_local(local)
+    stack.pop()
+    assert (local.all(), stack.all()) == ({}, {})
+    assert held.run(local.all) == {current_unit().key: {"user": "ada"}}
+
+
 def test_many_tasks_each_keep_their_own() -> None:
     local = Local()
 
@@ -587,6 +598,13 @@ def test_all_layers_of_proxies_come_off() -> None:
 @pytest.mark.parametrize("plain", [None, 0, "text", Thing, partial(int, "7"), lambda: 7])
 def test_what_is_no_proxy_comes_back_as_it_is(plain: t.Any) -> None:
     assert unwrap(plain) is plain
+
+
+def test_an_object_that_claims_to_be_a_proxy_is_none() -> None:
+    # By type(), since mypy does not let a class statement say so.
+    claims = type("Claims", (), {"__class__": property(lambda _: LocalProxy)})()
+    assert isinstance(claims, LocalProxy)
+    assert unwrap(claims) is claims
 
 
 def test_a_partial_behind_a_proxy_is_not_called() -> None:

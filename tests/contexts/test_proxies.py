@@ -166,6 +166,21 @@ def test_a_property_of_the_users_is_not_run() -> None:
     assert points_at(LocalProxy(var, "user")).bound is None
 
 
+def test_attributes_of_a_class_are_read_as_they_stand() -> None:
+    class Holder:
+        __slots__ = ("slot",)
+        plain = 1
+
+        @property
+        def computed(self) -> t.NoReturn:
+            raise AssertionError("run")
+
+    assert read_attribute(Holder, "plain") == (True, 1)
+    assert read_attribute(Holder, "slot") == (None, None)
+    assert read_attribute(Holder, "computed") == (None, None)
+    assert read_attribute(Holder, "absent") == (False, None)
+
+
 def test_a_name_that_g_lacks_is_known_to_be_absent(shop: Flask) -> None:
     with shop.app_context():
         flask.g.there = 1

@@ -18,11 +18,11 @@ if t.TYPE_CHECKING:
     from ..document import Block
 
 _COLUMNS: t.Final = (
-    Column("ORDER", right=True),
-    Column("PHASE", least=8),
-    Column("FUNCTION", least=14),
+    Column("#", right=True),
+    Column("PHASE"),
+    Column("FUNCTION", least=16),
     Column("FROM", least=8, drop=2),
-    Column("DEFINED", least=12, drop=1, cut_end=False),
+    Column("DEFINED", least=14, drop=1, cut_end=False),
     Column("RUNS", drop=3),
 )
 
@@ -70,7 +70,7 @@ def _row(step: fields.Row) -> tuple[Cell, ...]:
     return (
         cell(fields.text(step, "order")),
         cell(Span(phase, marks.FAMILIES[marks.family(phase)][1])),
-        cell(fields.text(step, "function", "?")),
+        cell(marks.function_name(step)),
         cell(owner(step)),
         cell(Span(fields.text(step, "where", "?"), "dim")),
         cell(Span("" if runs == "always" else runs, "dim")),
@@ -121,7 +121,7 @@ def header_document(report: fields.Row, header: str, traces: t.Sequence[fields.R
     rows = tuple(
         (*_row(step), _header_cell(step, counts, last)) for step in fields.rows(report, "steps")
     )
-    column = Column(f"SET {clean(header)}", least=16)
+    column = Column(f"SET {clean(header)}", least=26)
     blocks: list[Block] = [*_sentence(report), Table((*_COLUMNS, column), rows)]
     return [*blocks, *_header_lines(header, traces, last)]
 
@@ -137,7 +137,7 @@ def _counted(found: Iterable[t.Sequence[Setter]]) -> dict[tuple[str, str], list[
 def _header_cell(
     step: fields.Row, counts: t.Mapping[tuple[str, str], list[Setter]], last: t.Sequence[Setter]
 ) -> Cell:
-    key = (fields.text(step, "phase"), fields.text(step, "function"))
+    key = (fields.text(step, "phase"), marks.function_name(step))
     found = next((v for k, v in counts.items() if _same_step(k, key)), [])
     if not found:
         return cell(Span("-", "dim"))
@@ -186,7 +186,7 @@ def hook_tables_document(hooks: fields.Row) -> list[Block]:
     rows = tuple(
         (
             cell(Span(phase, marks.FAMILIES[marks.family(phase)][1])),
-            cell(fields.text(row, "function", "?")),
+            cell(marks.function_name(row)),
             cell(owner(row)),
             cell(Span(fields.text(row, "where", "?"), "dim")),
         )

@@ -6,7 +6,7 @@ import typing as t
 
 from .. import fields
 from ..document import Cell, Column, Gap, Span, Table, cell, heading, item, line
-from ..text import age, counted, seconds
+from ..text import age, counted, span
 from . import marks
 
 if t.TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _row(row: fields.Row) -> tuple[Cell, ...]:
     return (
         _age_cell(row),
         cell(fields.text(unit, "worker", "?")),
-        cell(fields.text(unit, "name", "?")),
+        cell(marks.unit_name(unit)),
         cell(marks.request_line(row)),
         _phase_cell(row),
         cell(_where(row)),
@@ -60,7 +60,7 @@ def _row(row: fields.Row) -> tuple[Cell, ...]:
 
 
 def _age_cell(row: fields.Row) -> Cell:
-    shown = seconds(fields.number(row, "age_s"))
+    shown = span(fields.number(row, "age_s"))
     if fields.text(row, "state") == "left":
         return cell(Span("left", "warning"))
     if shown != "?" and not fields.flag(row, "age_exact"):
@@ -73,19 +73,35 @@ def _phase_cell(row: fields.Row) -> Cell:
         return cell(Span("still current", "warning"))
     phase, hook = fields.text(row, "phase", "?"), fields.text(row, "hook")
     style = marks.FAMILIES[marks.family(phase)][1]
-    slow = Span(" slow", "warning") if fields.flag(row, "stuck") else ""
-    return cell(Span(phase, style), f" {hook}" if hook else "", slow)
+    slow = Span(" ! slow", "warning") if fields.flag(row, "stuck") else ""
+    return cell(Span(phase, style), f" {hook}" if hook not in {"", phase} else "", slow)
 
 
 def _where(row: fields.Row) -> str:
-    frames = fields.rows(row, "frames")
+    frames = _inside_hook(row, fields.rows(row, "frames"))
     if frames:
-        first, *rest = frames[:FRAMES]
-        named = [f"{_frame_place(first)} {fields.text(first, 'function')}".strip()]
-        return " ← ".join([*named, *map(_frame_place, rest)])
-    where = fields.text(row, "where")
-    pushed = fields.text(row, "pushed")
+        first, *rest = frames
+        # The innermost frame tells what it waits for, the outermost who of the user's asked.
+        shown = rest if len(frames) <= FRAMES else [*rest[: FRAMES - 2], rest[-1]]
+        named = f"{_frame_place(first)} {fields.text(first, 'function')}".strip()
+        return " ← ".join([named, *map(_frame_place, shown)])
+    where, pushed = fields.text(row, "where"), fields.text(row, "pushed")
     return marks.place(where) if where else f"pushed {marks.place(pushed)}" if pushed else ""
+
+
+def _inside_hook(row: fields.Row, frames: list[fields.Row]) -> list[fields.Row]:
+    """The frames from the innermost to that of the hook or view: what called that is Flask's."""
+    hook = fields.text(row, "hook").rpartition(".")[2]
+    file = fields.text(row, "where").rpartition(":")[0]
+    for index, frame in enumerate(frames):
+        same = fields.text(frame, "function").rpartition(".")[2] == hook
+        if same and _ends_alike(fields.text(frame, "file"), file):
+            return frames[: index + 1]
+    return frames
+
+
+def _ends_alike(path: str, ending: str) -> bool:
+    return bool(ending) and f"/{path}".endswith(f"/{ending}")
 
 
 def _frame_place(frame: fields.Row) -> str:
@@ -106,7 +122,7 @@ def _sum(rows: t.Sequence[fields.Row]) -> Span:
 def _all_frames(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:
     for row in rows:
         yield Gap()
-        name = fields.text(fields.mapping(row, "unit"), "name", "?")
+        name = marks.unit_name(fields.mapping(row, "unit"))
         yield heading(f"{marks.request_line(row)} in {name}, innermost first")
         frames = fields.rows(row, "frames")
         if not frames:
@@ -126,5 +142,5 @@ def _leak_item(leak: fields.Row) -> Block:
     if pushed:
         details.append(Span(f"pushed {marks.place(pushed)}"))
     if trace:
-        details.append(Span(f"flask ctx show {trace}"))
+        details.append(Span(f"flask ctx show {trace[: marks.ID]}"))
     return item(still, fields.text(leak, "message", "A context was left behind."), details=details)

@@ -43,6 +43,12 @@ def severity_sign(finding: fields.Row) -> Span:
     return _SEVERITIES.get(fields.text(finding, "severity"), UNKNOWN)
 
 
+def severity_rank(finding: fields.Row) -> int:
+    """For sorting, the worst first."""
+    severity = fields.text(finding, "severity")
+    return list(_SEVERITIES).index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
+
+
 def family(phase: str, outcome: str = "ok") -> str:
     """The family that a phase is drawn as."""
     return "error" if outcome == "raised" else _PHASE_FAMILIES.get(phase, "plumbing")
@@ -54,17 +60,22 @@ def strip(shares: object, width: int) -> Cell:
     Each family that took any time gets a cell, so that a short hook before a long view
     can still be seen.
     """
-    parts = [(name, ms) for name, ms in _shares(shares) if ms > 0 or name == "error"]
+    parts = _drawn(shares)
     total = sum(ms for _, ms in parts)
     if not parts:
         return ()
     room = max(width - len(parts), 0)
     bars = []
     for name, ms in parts:
-        sign, style = FAMILIES.get(name, FAMILIES["plumbing"])
+        sign, style = FAMILIES[name]
         extra = 0 if name == "error" or total <= 0 else int(room * ms / total)
         bars.append(Span(sign * (1 + extra), style))
     return tuple(bars)
+
+
+def _drawn(shares: object) -> list[tuple[str, float]]:
+    named = [(name if name in FAMILIES else "plumbing", ms) for name, ms in _shares(shares)]
+    return [(name, ms) for name, ms in named if ms > 0 or name == "error"]
 
 
 def _shares(shares: object) -> t.Iterator[tuple[str, float]]:
@@ -74,13 +85,14 @@ def _shares(shares: object) -> t.Iterator[tuple[str, float]]:
             yield share[0], ms or 0.0
 
 
-def legend() -> Line:
-    """What the signs of a strip stand for, on one line."""
+def legend(rows: t.Iterable[fields.Row]) -> list[Line]:
+    """What the signs in the strips of *rows* stand for, on one line; none without strips."""
+    drawn = {name for row in rows for name, _ in _drawn(row.get("strip"))}
     spans: list[Span] = [Span("strip: ", "dim")]
-    for name in ("hooks", "view", "template", "session", "stream", "resource", "error", "plumbing"):
-        sign, style = FAMILIES[name]
-        spans += [Span(sign, style), Span(f" {name}  ", "dim")]
-    return line(tuple(spans), indent=1, hang=8)
+    for name, (sign, style) in FAMILIES.items():
+        if name in drawn:
+            spans += [Span(sign, style), Span(f" {name}  ", "dim")]
+    return [line(tuple(spans), indent=1, hang=8)] if drawn else []
 
 
 def status_cell(row: fields.Row) -> Cell:
@@ -104,6 +116,16 @@ def request_line(row: fields.Row) -> str:
 def short_id(row: fields.Row) -> str:
     """The id of a trace as far as one types it."""
     return fields.text(row, "id", "?")[:ID]
+
+
+def unit_name(unit: fields.Row) -> str:
+    """The name of a thread, greenlet or task, without the target that Python adds to it."""
+    return fields.text(unit, "name", "?").partition(" (")[0]
+
+
+def function_name(row: fields.Row, key: str = "function") -> str:
+    """A function's name, without the functions that it is defined in."""
+    return fields.text(row, key, "?").rpartition("<locals>.")[2]
 
 
 def place(where: str) -> str:

@@ -74,7 +74,7 @@ def finding_item(finding: fields.Row) -> Block:
         details.append(cell(fix))
     trace = fields.text(finding, "trace") or next(iter(fields.texts(finding, "traces")), "")
     if trace:
-        details.append(cell(Span(f"flask ctx show {trace}", "dim")))
+        details.append(cell(Span(f"flask ctx show {trace[: marks.ID]}", "dim")))
     message = Span(fields.text(finding, "message", "?"), "strong")
     return item(marks.severity_sign(finding), message, details=details)
 
@@ -90,19 +90,19 @@ def _now(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:
         yield heading(f"NOW {len(rows)}")
         yield live_table(rows)
     else:
-        yield heading("NOW ", Span("nothing is running", ""))
+        yield heading("NOW  ", Span("nothing is running", ""))
 
 
 def _last(report: fields.Row) -> t.Iterator[Block]:
     rows = fields.rows(report, "requests")
     totals = fields.mapping(report, "totals")
     if not rows:
-        yield heading("NO REQUEST YET ", Span("open the app, then ask again", ""))
+        yield heading("NO REQUEST YET  ", Span("Open the app, then ask again.", ""))
     else:
         total = sum(fields.count(totals, key) for key in _CLASSES)
         yield heading(f"LAST {total or len(rows)}", aside=_totals(totals))
         yield requests_table(rows[:LAST])
-        yield marks.legend()
+        yield from marks.legend(rows[:LAST])
     hidden = marks.hidden_line(fields.mapping(totals, "folded"))
     if hidden is not None:
         yield hidden

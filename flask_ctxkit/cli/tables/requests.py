@@ -51,18 +51,17 @@ def request_text(row: fields.Row) -> str:
 
 
 def total_text(row: fields.Row) -> str:
-    """How long it took; ``...`` for one that still runs, and a stream says so."""
-    ms = fields.number(row, "duration_ms")
+    """How long it took, from the call to the end of its body."""
     if fields.text(row, "state") == "running":
         return "still running"
-    shown = duration(ms)
-    return f"stream {shown}" if fields.flag(row, "streamed") else shown
+    return duration(fields.number(row, "duration_ms"))
 
 
 def notes_cell(row: fields.Row) -> Cell:
     """What went wrong first: the findings, the exception, a left context, then the note."""
     pieces: list[Span] = []
-    for finding in fields.rows(row, "findings"):
+    findings = sorted(fields.rows(row, "findings"), key=marks.severity_rank)
+    for finding in findings:
         sign = marks.severity_sign(finding)
         pieces.append(Span(f"{sign.text} {fields.text(finding, 'code', '?')}", sign.style))
     exception = fields.text(row, "exception")
@@ -70,8 +69,10 @@ def notes_cell(row: fields.Row) -> Cell:
         pieces.append(Span(exception, "error"))
     if fields.text(row, "state") == "left":
         pieces.append(Span("! left current", "warning"))
+    if fields.flag(row, "streamed"):
+        pieces.append(Span("stream", "stream"))
     note = fields.text(row, "note")
-    if note:
+    if note and note != exception:
         pieces.append(Span(note, "dim"))
     spaced: list[Span] = []
     for piece in pieces:
@@ -93,8 +94,7 @@ def requests_document(report: fields.Row) -> list[Block]:
     hidden = marks.hidden_line(fields.mapping(report, "folded"))
     if hidden is not None:
         blocks.append(hidden)
-    if any(row.get("strip") for row in rows):
-        blocks.append(marks.legend())
+    blocks += marks.legend(rows)
     blocks.append(marks.next_steps(f"flask ctx show {marks.short_id(rows[0])}"))
     return blocks
 

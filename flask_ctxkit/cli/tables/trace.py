@@ -46,9 +46,9 @@ _COLUMNS: t.Final = (
     Column("PHASE"),
     Column("NAME", least=12),
     Column("FROM", least=8, drop=3),
-    Column("WHERE", least=10, drop=2, cut_end=False),
+    Column("WHERE", least=14, drop=2, cut_end=False),
     Column("WATERFALL", drop=4),
-    Column("WHAT IT CHANGED", least=16, drop=1),
+    Column("WHAT IT CHANGED", least=20, drop=1),
 )
 
 
@@ -81,12 +81,9 @@ def _of_this(finding: fields.Row) -> fields.Row:
 
 def _headline(trace: fields.Row) -> t.Iterator[Block]:
     yield heading(headline(trace), aside=Span(_seen_text(trace), "dim"))
-    error = fields.mapping(trace, "exception")
-    if error:
-        where = fields.text(error, "where")
-        said = f"{fields.text(error, 'type', '?')}: {fields.text(error, 'message')}"
-        yield line(Span(said, "error"), f"  {marks.place(where)}" if where else "", hang=2)
-    yield line(" ".join(fields.texts(trace, "story")), hang=2)
+    first, *rest = fields.texts(trace, "story") or ["?"]
+    failed = bool(fields.mapping(trace, "exception"))
+    yield line(Span(first, "error" if failed else ""), *(f" {said}" for said in rest), hang=2)
 
 
 def headline(trace: fields.Row) -> Cell:
@@ -109,7 +106,7 @@ def _seen_text(trace: fields.Row) -> str:
     ago = age_of(fields.text(trace, "started_at"))
     unit = fields.mapping(trace, "unit")
     parts = [marks.short_id(trace), f"{age(ago)} ago" if ago is not None else ""]
-    parts += [fields.text(unit, "name"), f"worker {fields.text(unit, 'worker', '?')}"]
+    parts += [marks.unit_name(unit), f"worker {fields.text(unit, 'worker', '?')}"]
     return " · ".join(part for part in parts if part)
 
 
@@ -167,7 +164,8 @@ def _folded(events: list[fields.Row], wanted: Wanted) -> list[fields.Row]:
     names = ", ".join(fields.text(event, "phase") for event in events[:quiet])
     block = {
         "phase": "plumbing",
-        "name": f"{quiet} steps: {names}",
+        "name": f"{quiet} steps",
+        "note": names,
         "start_us": _start(events[0]),
         "duration_us": sum(_took(event) for event in events[:quiet]),
     }
@@ -257,15 +255,17 @@ def _session(trace: fields.Row) -> t.Iterator[Line]:
     names = fields.mapping(session, "names")
     if not session or fields.text(session, "state") in {"absent", "untouched"}:
         return
-    saved = Span("✓ saved", "sound") if fields.flag(session, "saved") else Span("not saved", "dim")
-    listed = ", ".join(names) or "empty"
-    yield line(
-        Span("session  ", "session"), f"{fields.text(session, 'state')}: {listed}  ", saved, hang=9
-    )
+    state, listed = fields.text(session, "state"), ", ".join(names) or "empty"
+    saved: Span | str = ""
+    if state == "changed":
+        kept = fields.flag(session, "saved")
+        saved = Span("✓ saved", "sound") if kept else Span("✗ not saved", "error")
+    yield line(Span("session  ", "session"), f"{state}: {listed}  ", saved, hang=9)
 
 
 def _who_set(trace: fields.Row) -> t.Iterator[Line]:
-    names = _event_names(trace)
+    # What the view returned says so itself; who adds to it is the question.
+    names = _event_names(trace, but="make_response")
     set_by = [
         f"{name} by {names[index]}"
         for name, _, index in header_rows(trace)
@@ -275,9 +275,12 @@ def _who_set(trace: fields.Row) -> t.Iterator[Line]:
         yield line(Span("headers  ", "hooks"), " · ".join(set_by), hang=9)
 
 
-def _event_names(trace: fields.Row) -> dict[int, str]:
-    events = fields.rows(trace, "events")
-    return {fields.count(event, "index"): fields.text(event, "name") for event in events}
+def _event_names(trace: fields.Row, but: str = "") -> dict[int, str]:
+    return {
+        fields.count(event, "index"): fields.text(event, "name")
+        for event in fields.rows(trace, "events")
+        if fields.text(event, "phase") != but
+    }
 
 
 def header_rows(trace: fields.Row) -> t.Iterator[tuple[str, object, int | None]]:
@@ -351,7 +354,7 @@ def _last_lines(trace: fields.Row, url: str | None, wanted: Wanted) -> t.Iterato
     curl = fields.text(trace, "curl")
     if wanted.full and curl:
         yield Gap()
-        yield verbatim(curl)
+        yield from map(verbatim, curl.splitlines())
     more = "" if wanted.full else "more: --full --g --headers --contexts"
     opened = f"open {url}/requests/{marks.short_id(trace)}   " if url else ""
     if opened or more:
