@@ -11,3 +11,7 @@ trace_finished = _signals.signal("trace-finished")
 
 finding_raised = _signals.signal("finding-raised")
 """A mistake was named. ``finding``: the :class:`~flask_ctxkit.findings.Finding`."""
+
+session_verdict = _signals.signal("session-verdict")
+"""A session was opened or saved, or not. ``verdict``: the
+:class:`~flask_ctxkit.session.model.Verdict`. Sent in the request, so keep receivers short."""

@@ -45,13 +45,14 @@ class MalformedPayloadError(CtxKitError):
 class Key:
     """A derived signing key, its HMAC begun, and its fingerprint."""
 
-    __slots__ = ("_inner", "_outer", "fingerprint")
+    __slots__ = ("_inner", "_outer", "fingerprint", "size")
 
     def __init__(self, derived: bytes, digest: Digest) -> None:
         block = digest().block_size
         padded = (digest(derived).digest() if len(derived) > block else derived).ljust(block, b"\0")
         self._inner = digest(padded.translate(_INNER))
         self._outer = digest(padded.translate(_OUTER))
+        self.size: int = self._outer.digest_size  # bytes of a signature
         # One way, and of another message than any cookie's: it helps to forge nothing.
         self.fingerprint = hmac.digest(derived, b"flask-ctxkit fingerprint", "sha256").hex()[
             :FINGERPRINT
@@ -139,7 +140,7 @@ def verify(cookie: bytes, keys: Keyring, *, now: int, max_age: int, leeway: int 
     if not dot:
         return _NO_DOT
     try:
-        given = _from_base64(signature)
+        given = from_base64(signature)
     except ValueError:
         return _REFUSED
     number = _number_of_signer(value, given, keys)
@@ -168,7 +169,7 @@ def _number_of_signer(value: bytes, given: bytes, keys: Keyring) -> int | None:
 
 def _timestamp(stamp: bytes) -> int | None:
     try:
-        raw = _from_base64(stamp)
+        raw = from_base64(stamp)
     except ValueError:
         return None
     return int.from_bytes(raw, "big") if len(raw) <= 8 else None  # noqa: PLR2004 - 64 bits
@@ -199,7 +200,7 @@ def unpack(payload: bytes) -> str:
     """
     compressed = payload.startswith(b".")
     try:
-        raw = _from_base64(payload[1:] if compressed else payload)
+        raw = from_base64(payload[1:] if compressed else payload)
     except ValueError as error:
         raise malformed("base64", error) from error
     if compressed:
@@ -240,7 +241,12 @@ def _to_base64(raw: bytes) -> bytes:
     return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
 
 
-def _from_base64(text: bytes) -> bytes:
-    # Not strict, as Flask is not: characters outside the alphabet are skipped, so many texts
-    # stand for one signature. Never tell cookies apart by their text.
+def from_base64(text: bytes) -> bytes:
+    """URL-safe base64, with or without padding, to bytes.
+
+    Not strict, as Flask is not: characters outside the alphabet are skipped, so many texts
+    stand for one signature. Never tell cookies apart by their text.
+
+    :raises ValueError: for a length that no bytes have.
+    """
     return a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4))

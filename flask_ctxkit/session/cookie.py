@@ -17,6 +17,9 @@ if t.TYPE_CHECKING:
     from .mapping import Attributes, Values
 
 
+Told = t.Callable[["SentCookie", "MalformedPayloadError | None"], None]
+
+
 @dataclass(slots=True, eq=False)
 class SentCookie:
     """The session cookie of a request, with all that was known when the session was opened.
@@ -36,6 +39,11 @@ class SentCookie:
     leeway: int
     """In seconds."""
     strict: bool
+    told: Told
+    """Hears what the cookie said, once."""
+    checked: Verified | None = None
+    """What :meth:`verify` found, once it was called."""
+    heard: bool = False
 
     def text(self) -> str | None:
         """The cookie's value as ``request.cookies`` has it; the first of several."""
@@ -47,17 +55,25 @@ class SentCookie:
 
     def verify(self) -> Verified | None:
         """What the cookie's outside says, or None if there is none."""
+        if self.checked is not None:
+            return self.checked
         text = self.text()
         if not text:
             return None
         # A surrogate can't come over HTTP; from elsewhere it is one more bad signature.
-        return codec.verify(
+        self.checked = codec.verify(
             text.encode(errors="surrogatepass"),
             self.keys,
             now=self.now,
             max_age=self.max_age,
             leeway=self.leeway,
         )
+        return self.checked
+
+    def _tell(self, error: MalformedPayloadError | None = None) -> None:
+        if not self.heard:
+            self.heard = True
+            self.told(self, error)
 
     def __call__(self) -> tuple[Values, Attributes]:
         """Read it.
@@ -66,15 +82,19 @@ class SentCookie:
         """
         verified = self.verify()
         if verified is None:
+            self._tell()
             return {}, {}
         if verified.code != "valid":
+            self._tell()
             return {}, {"opening": verified}
         try:
             text, values = read(verified.payload)
         except MalformedPayloadError as error:
+            self._tell(error)
             if self.strict:
                 raise BadPayload(error.message, original_error=error) from error
             return {}, {"opening": verified._replace(code="malformed", payload=b"")}
+        self._tell()
         return values, {"opening": verified, "received": (text, verified.payload)}
 
     def may_be_permanent(self) -> bool:

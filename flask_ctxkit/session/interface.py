@@ -4,89 +4,33 @@ from __future__ import annotations
 
 import time
 import typing as t
-from functools import cached_property
+from functools import cached_property, partial
 
-from flask.json.provider import DefaultJSONProvider
-from flask.json.tag import TaggedJSONSerializer
-from flask.sessions import SecureCookieSessionInterface, SessionInterface
-from itsdangerous import BadPayload, BadSignature, URLSafeTimedSerializer
-from werkzeug.wrappers import Request as WerkzeugRequest
+from flask.sessions import SessionInterface
+from itsdangerous import BadPayload, BadSignature
 
-from flask_ctxkit.internals import ACCESS_IS_TOLD, current_app_context, opens_for
+from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
-from . import codec, tags
-from .codec import Keyring
+from . import diagnosis, nested
 from .cookie import SentCookie
+from .headers import Cookie, last_cookie, vary_by_cookie
+from .judge import Judge
 from .mapping import SESSION_CLASS, CtxSession, PendingSession, load, pend
+from .setup import fallbacks_of, reads_plain_json
+from .signing import SigningInterface
 
 if t.TYPE_CHECKING:
     from flask import Flask, Request, Response
     from flask.sessions import SecureCookieSession, SessionMixin
 
-MAX_CACHED: t.Final = 16
-"""How many key configurations, JSON settings and request classes one interface remembers."""
-_HAS_PARTITIONED: t.Final = hasattr(SessionInterface, "get_cookie_partitioned")  # since 3.1
+    from .codec import MalformedPayloadError
+    from .model import Verdict
+    from .tally import Tally
+
+Nested = t.Literal["tell", "save", "off"]
 
 
-class Cache:
-    """What one interface worked out before, by the configuration that it follows from.
-
-    Lifetime: the interface's. Nothing in it goes stale: another configuration is another key.
-    """
-
-    def __init__(self) -> None:
-        self.keyrings: dict[t.Any, Keyring] = {}
-        self.encoders: dict[t.Any, tags.Encode] = {}
-        self.requests: dict[type, bool] = {}
-        self.order: list[t.Any] = []
-        self.tags: dict[str, t.Any] = {}
-
-    def has_own_tags(self, serializer: TaggedJSONSerializer) -> bool:
-        """Whether *serializer* has exactly the tags that Flask gave it."""
-        if type(serializer) is not TaggedJSONSerializer:
-            return False
-        if serializer.order == self.order and serializer.tags == self.tags:
-            return True
-        fresh = TaggedJSONSerializer()
-        if [*map(type, serializer.order)] != [*map(type, fresh.order)]:
-            return False
-        if {k: type(v) for k, v in serializer.tags.items()} != {
-            k: type(v) for k, v in fresh.tags.items()
-        }:
-            return False
-        self.order, self.tags = [*serializer.order], {**serializer.tags}
-        return True
-
-    def reads_environ(self, cls: type[Request]) -> bool:
-        """Whether a request of *cls* takes its cookies from the environ, as Werkzeug does."""
-        known = self.requests.get(cls)
-        if known is None:
-            known = cls.cookies is WerkzeugRequest.cookies
-            remember(self.requests, cls, known)
-        return known
-
-    def encode(self, provider: DefaultJSONProvider) -> tags.Encode:
-        """The encoder for the present settings of *provider*."""
-        settings = (provider.default, provider.ensure_ascii, provider.sort_keys)
-        encode = self.encoders.get(settings)
-        if encode is None:
-            encode = tags.make_encode(
-                provider.default,
-                ensure_ascii=provider.ensure_ascii,
-                sort_keys=provider.sort_keys,
-            )
-            remember(self.encoders, settings, encode)
-        return encode
-
-
-def remember(cache: dict[t.Any, t.Any], key: t.Any, value: t.Any) -> None:
-    """Put *value* into a *cache* that starts anew when it is full."""
-    if len(cache) >= MAX_CACHED:
-        cache.clear()
-    cache[key] = value
-
-
-class CtxSessionInterface(SecureCookieSessionInterface):
+class CtxSessionInterface(SigningInterface):
     """Flask's signed cookie session: the same cookies in and out, read only when touched.
 
     A subclass may override what a subclass of Flask's may; where it changes how a cookie is
@@ -99,70 +43,31 @@ class CtxSessionInterface(SecureCookieSessionInterface):
     is in Flask: each request of that visitor is answered 500. Else the session is empty."""
     leeway = 0
     """Seconds that another host's clock may be ahead of this one."""
+    nested: Nested = "tell"
+    """What to do about a change inside a value, which Flask doesn't notice."""
 
     @cached_property
-    def _cache(self) -> Cache:
-        # Not in __init__: a subclass of an interface that has none won't call it.
-        return Cache()
+    def _judge(self) -> Judge:
+        return Judge()
 
-    # ------------------------------------------------------------------ configuration
+    @property
+    def on_verdict(self) -> t.Callable[[Verdict], object] | None:
+        """Called with each verdict, in the request that it is about. Counted if it raises."""
+        return self._judge.on_verdict
 
-    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
-        """Flask's serializer for *app*, or None without a secret key.
+    @on_verdict.setter
+    def on_verdict(self, value: t.Callable[[Verdict], object] | None) -> None:
+        self._judge.on_verdict = value
 
-        The current key signs and is tried first, then the fallbacks from last to first, on
-        every Flask line.
-        """
-        if not app.secret_key:
-            return None
-        keys: list[t.Any] = [*fallbacks_of(app), app.secret_key]
-        return URLSafeTimedSerializer(
-            keys,
-            salt=self.salt,
-            serializer=self.serializer,
-            signer_kwargs={
-                "key_derivation": self.key_derivation,
-                "digest_method": self.digest_method,
-            },
-        )
+    @property
+    def tally(self) -> Tally:
+        """How often each verdict was given, by minute, code and key."""
+        return self._judge.tally
 
-    def keyring(self, app: Flask) -> Keyring | None:
-        """The keys of *app* for the codec; None where Flask's serializer has to be used.
-
-        That is so for other tags, another serializer, and keys or digests of an odd kind.
-        """
-        secret = app.secret_key
-        if not secret or not self._signs_like_flask():
-            return None
-        cache = self._cache
-        if not cache.has_own_tags(self.serializer):
-            return None
-        config = (
-            secret, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
-        )  # fmt: skip
-        try:
-            found = cache.keyrings.get(config)
-        except TypeError:  # something unhashable
-            return None
-        if found is None:
-            found = derive(*config)
-            if found is not None:
-                remember(cache.keyrings, config, found)
-        return found
-
-    def _signs_like_flask(self) -> bool:
-        made_by = getattr(self.get_signing_serializer, "__func__", None)
-        return made_by is CtxSessionInterface.get_signing_serializer
-
-    def _encode(self) -> tags.Encode | None:
-        # Flask encodes with the provider of the current app, and without one unsorted.
-        ctx = current_app_context(None)
-        provider = None if ctx is None else ctx.app.json
-        if not isinstance(provider, DefaultJSONProvider):
-            return None
-        if type(provider).dumps is not DefaultJSONProvider.dumps or "dumps" in vars(provider):
-            return None
-        return self._cache.encode(provider)
+    @property
+    def failures(self) -> int:
+        """How often a listener to the verdicts raised."""
+        return self._judge.failures
 
     # ------------------------------------------------------------------------- opening
 
@@ -175,12 +80,14 @@ class CtxSessionInterface(SecureCookieSessionInterface):
         if not self._signs_like_flask():
             return self._open_plain(app, request)
         if not app.secret_key:
+            self._judge.give(app, "open", "no-key")
             return None
         name = self.get_cookie_name(app)
         header: str | None = None
         if self._cache.reads_environ(type(request)) and "cookies" not in request.__dict__:
             header = request.environ.get("HTTP_COOKIE", "")
             if name not in header:
+                self._judge.give(app, "open", "absent")
                 return self.session_class()
         keys = self.keyring(app)
         if keys is None or not reads_plain_json():
@@ -194,6 +101,7 @@ class CtxSessionInterface(SecureCookieSessionInterface):
             int(app.permanent_session_lifetime.total_seconds()),
             self.leeway,
             self.strict,
+            partial(self._opened, app),
         )
         return self._open(cookie, request)
 
@@ -208,43 +116,86 @@ class CtxSessionInterface(SecureCookieSessionInterface):
         return session
 
     def _open_plain(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        give = self._judge.give
         serializer = self.get_signing_serializer(app)
         if serializer is None:
+            give(app, "open", "no-key")
             return None
         text = request.cookies.get(self.get_cookie_name(app))
         if not text:
+            give(app, "open", "absent")
             return self.session_class()
+        max_age = int(app.permanent_session_lifetime.total_seconds())
         try:
-            return self.session_class(
-                serializer.loads(text, max_age=int(app.permanent_session_lifetime.total_seconds()))
-            )
-        except BadSignature:
+            session = self.session_class(serializer.loads(text, max_age=max_age))
+        except BadSignature as error:
+            give(app, "open", diagnosis.plain_refusal(error))
             return self.session_class()
         except BadPayload:
+            give(app, "open", "undecodable")
             if self.strict:
                 raise
             return self.session_class()
+        give(app, "open", "valid")
+        return session
+
+    def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
+        verified = cookie.checked
+        judge, now = self._judge, cookie.now
+        if verified is not None and verified.code == "valid" and error is None:
+            key = diagnosis.fingerprint(cookie, verified.key or 0)
+            judge.tally.last_used[key] = now
+            code = "valid-fallback" if verified.key else "valid"
+            judge.give(
+                app, "open", code, key=key, now=now,
+                proof=lambda: diagnosis.opening(cookie, None, ())[2],
+            )  # fmt: skip
+            return
+        try:
+            secrets: tuple[t.Any, ...] = ()
+            if verified is not None and verified.key is None and judge.may_look_deep(now):
+                secrets = (app.secret_key, *fallbacks_of(app))
+            code, key, evidence = diagnosis.opening(cookie, error, secrets)
+        except Exception as own:
+            judge.failed(own)
+            return
+        judge.give(app, "open", code, key=key, proof=lambda: evidence, now=now)
 
     # -------------------------------------------------------------------------- saving
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write *session* into *response* if that is called for."""
-        if isinstance(session, CtxSession) and not session.modified and not session.accessed:
+        ours = isinstance(session, CtxSession)
+        if isinstance(session, CtxSession):
+            if not session.modified and not session.accessed:
+                if type(session) is PendingSession:
+                    if not self._may_refresh(app, session):
+                        self._judge.give(app, "open", "untouched")
+                        return self._through(app, session, response)
+                elif not dict.__len__(session):
+                    return self._through(app, session, response)
             if type(session) is PendingSession:
-                if not self._may_refresh(app, session):
-                    return
-            elif not dict.__len__(session):
-                return
-        if type(session) is PendingSession:
-            load(session)
+                load(session)
         if session.accessed:
-            response.vary.add("Cookie")
+            vary_by_cookie(response)
         if is_empty(session):
-            if session.modified:
-                self._delete(app, response)
-            return
-        if self.should_set_cookie(app, session):
-            self._set(app, session, response)
+            self._leave_empty(app, session, response)
+        elif self.should_set_cookie(app, session):
+            self._set(app, session, response, "saved")
+        else:
+            self._leave_unchanged(app, session, response)
+        return self._through(app, session, response) if ours else None
+
+    def _through(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        # A reference to the response would keep a streamed body, which holds the context
+        # that holds the session.
+        streamed = type(response.response) is not list and response.is_streamed
+        session.after_save = partial(self._too_late, app, streamed)  # type: ignore[attr-defined]
+
+    def _too_late(self, app: Flask, streamed: bool, session: CtxSession) -> None:
+        session.after_save = _ignore
+        code = "changed-in-stream" if streamed else "changed-after-save"
+        self._judge.give(app, "save", code)
 
     def _may_refresh(self, app: Flask, session: PendingSession) -> bool:
         decided_by = getattr(self.should_set_cookie, "__func__", None)
@@ -252,86 +203,107 @@ class CtxSessionInterface(SecureCookieSessionInterface):
             return True
         return app.config["SESSION_REFRESH_EACH_REQUEST"] and session.source.may_be_permanent()
 
-    def _delete(self, app: Flask, response: Response) -> None:
-        response.delete_cookie(self.get_cookie_name(app), **self._attributes(app))
-        response.vary.add("Cookie")
+    def _leave_empty(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session.modified:
+            response.delete_cookie(self.get_cookie_name(app), **self.cookie_attributes(app))
+            vary_by_cookie(response)
+        self._judge.give(app, "save", "deleted" if session.modified else "unchanged")
 
-    def _set(self, app: Flask, session: SessionMixin, response: Response) -> None:
+    def _leave_unchanged(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        names: tuple[str, ...] = ()
+        if (
+            self.nested != "off"
+            and isinstance(session, CtxSession)
+            and nested.may_change_inside(session)
+        ):
+            names = self._changed_inside(session)
+        if not names:
+            self._judge.give(app, "save", "unchanged")
+        elif self.nested == "save":
+            self._set(app, session, response, "nested-saved", names)
+        else:
+            evidence = {"names": diagnosis.listed(names), "keys": names}
+            self._judge.give(app, "save", "nested-change", proof=lambda: evidence)
+
+    def _changed_inside(self, session: CtxSession) -> tuple[str, ...]:
+        try:
+            encode = self._cache.current_encode()
+            if encode is None:
+                return ()
+            return nested.changed_inside(session, encode, self.serializer.tag)
+        except Exception as own:  # this is watching: the response goes out all the same
+            self._judge.failed(own)
+            return ()
+
+    def _set(
+        self,
+        app: Flask,
+        session: SessionMixin,
+        response: Response,
+        code: str,
+        names: tuple[str, ...] = (),
+    ) -> None:
         expires = self.get_expiration_time(app, session)
-        response.set_cookie(
-            self.get_cookie_name(app),
-            self.dumps(app, session),
-            expires=expires,
-            **self._attributes(app),
-        )
-        response.vary.add("Cookie")
+        try:
+            value = self.dumps(app, session)
+        except Exception as error:
+            self._judge.give(
+                app, "save", "unserializable", proof=partial(self._unsavable, session, error)
+            )
+            if isinstance(session, CtxSession):
+                session.after_save = _ignore
+            raise
+        cookie = Cookie(self.get_cookie_name(app), value, self.cookie_attributes(app))
+        response.set_cookie(cookie.name, value, expires=expires, **cookie.attributes)
+        vary_by_cookie(response)
+        try:
+            problem, found = diagnosis.saving(cookie, partial(last_cookie, response))
+        except Exception as own:  # this is watching: the response goes out all the same
+            self._judge.failed(own)
+            return
 
-    def _attributes(self, app: Flask) -> dict[str, t.Any]:
-        attributes: dict[str, t.Any] = {
-            "domain": self.get_cookie_domain(app),
-            "path": self.get_cookie_path(app),
-            "secure": self.get_cookie_secure(app),
-            "samesite": self.get_cookie_samesite(app),
-            "httponly": self.get_cookie_httponly(app),
-        }
-        if _HAS_PARTITIONED:
-            attributes["partitioned"] = self.get_cookie_partitioned(app)
-        return attributes
+        def proof() -> dict[str, t.Any]:
+            size = len(last_cookie(response))
+            evidence = {"size": size, "names": diagnosis.listed(names), **cookie.attributes}
+            if problem == "over-budget":
+                evidence["largest"] = self._largest(session)
+            return {**evidence, **found}
 
-    def dumps(self, app: Flask, session: SessionMixin) -> str:
-        """The cookie's text for *session*, signed now with the current key of *app*.
+        self._judge.give(app, "save", code if problem == "saved" else problem, proof=proof)
 
-        :raises TypeError: for a value that JSON can't hold.
+    def _largest(self, session: SessionMixin) -> str:
+        encode = self._cache.current_encode()
+        if encode is None:
+            return "unknown"
+        return diagnosis.largest(dict(session), encode, self.serializer.tag)
+
+    def _unsavable(self, session: SessionMixin, error: Exception) -> dict[str, t.Any]:
+        encode = self._cache.current_encode()
+        if encode is None:
+            names: tuple[str, ...] = ()
+        else:
+            names = nested.unsavable(dict(session), encode, self.serializer.tag)
+        shown = diagnosis.listed(names) or "a value"
+        return {"names": shown, "keys": names, "problem": type(error).__name__}
+
+    # -------------------------------------------------------------------------- ending
+
+    def finish(self, app: Flask, session: SessionMixin, error: BaseException | None) -> None:
+        """Say what became of *session* where the request never came to ``save_session``.
+
+        Called when the context goes, with the error that ended it.
         """
-        keys = self.keyring(app)
-        encode = None if keys is None else self._encode()
-        if keys is None or encode is None:
-            serializer = self.get_signing_serializer(app)
-            assert serializer is not None, "a session is saved only with a secret key"
-            return serializer.dumps(dict(session))
-        text = encode(tags.tag(dict(session), self.serializer.tag))
-        received = session.received if isinstance(session, CtxSession) else None
-        same = received is not None and received[0] == text
-        payload = received[1] if received is not None and same else codec.pack(text)
-        return codec.seal(payload, keys, now=int(time.time()))
+        if isinstance(session, CtxSession):
+            if session.modified and session.after_save is None:
+                session.after_save = _ignore
+                code, evidence = diagnosis.lost(error)
+                self._judge.give(app, "save", code, proof=lambda: evidence)
+        elif self.is_null_session(session) and diagnosis.is_refused_write(error):
+            self._judge.give(app, "save", "null-session")
 
 
-def fallbacks_of(app: Flask) -> tuple[str | bytes, ...]:
-    """The old keys of *app*, oldest first; also on Flask 3.0, which has none of its own.
-
-    A single string would be read as one key per character, and "o" then forges cookies: it
-    counts as none.
-    """
-    keys = app.config.get("SECRET_KEY_FALLBACKS")
-    return () if not keys or isinstance(keys, (str, bytes)) else tuple(keys)
-
-
-def derive(
-    secret: t.Any,
-    fallbacks: tuple[t.Any, ...],
-    salt: t.Any,
-    digest: codec.Digest,
-    derivation: str,
-) -> Keyring | None:
-    """The keyring of a configuration, or None where only Flask's serializer can tell."""
-    try:
-        return Keyring.derive(secret, fallbacks, salt=salt, digest=digest, derivation=derivation)
-    except (AttributeError, TypeError, ValueError):
-        # An odd digest, derivation or key. Flask's serializer raises the error that it has.
-        return None
-
-
-def reads_plain_json() -> bool:
-    """Whether the current app decodes JSON as the standard library does."""
-    ctx = current_app_context(None)
-    if ctx is None:
-        return True
-    provider = ctx.app.json
-    return (
-        isinstance(provider, DefaultJSONProvider)
-        and type(provider).loads is DefaultJSONProvider.loads
-        and "loads" not in vars(provider)
-    )
+def _ignore(session: CtxSession) -> None:
+    """Hear of a late change that needs no word: the first one was told."""
 
 
 def is_empty(session: SessionMixin) -> bool:

@@ -28,6 +28,8 @@ class CtxSession(SecureCookieSession):
     """What the cookie's outside said; None without a cookie, or while it was not read."""
     received: tuple[str, bytes] | None = None
     """The JSON text and the payload that the values were read from."""
+    after_save: t.Callable[[CtxSession], object] | None = None
+    """Called on the first change after ``save_session`` is through; None before it is."""
 
     def __init__(self, initial: t.Any = None) -> None:
         # Flask gives each session a closure of its own to notice changes with. One function
@@ -39,9 +41,12 @@ class CtxSession(SecureCookieSession):
         return f"<SecureCookieSession {dict.__repr__(self)}>"
 
     @staticmethod
-    def on_update(session: SecureCookieSession) -> None:
+    def on_update(session: CtxSession) -> None:
         """Notice a change."""
         session.modified = True
+        late = session.after_save
+        if late is not None:
+            late(session)
 
 
 class TrackedSession(CtxSession):
@@ -52,10 +57,10 @@ class TrackedSession(CtxSession):
     """
 
     @staticmethod
-    def on_update(session: SecureCookieSession) -> None:
+    def on_update(session: CtxSession) -> None:
         """Notice a change, which is an access too."""
-        session.modified = True
         session.accessed = True
+        CtxSession.on_update(session)
 
 
 class Source(t.Protocol):

@@ -86,9 +86,9 @@ def same(one: t.Any, other: t.Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, datetime):
-        return one == other and one.utcoffset() == other.utcoffset()
+        return bool(one == other) and one.utcoffset() == other.utcoffset()
     equal: bool = one == other
-    return equal or bool(one != one and other != other)  # noqa: PLR0124 - NaN
+    return equal or (isinstance(one, float) and str(one) == str(other) == "nan")
 
 
 @settings(deadline=None)

@@ -23,7 +23,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadPayload, URLSafeTimedSerializer
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, FLASK_VERSION, raw_session
-from flask_ctxkit.session import codec, interface
+from flask_ctxkit.session import codec, setup
 from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.interface import CtxSessionInterface
 from flask_ctxkit.session.mapping import CtxSession, PendingSession
@@ -245,11 +245,11 @@ def test_a_changed_key_and_a_changed_fallback_count_at_once() -> None:
 
 def test_many_configurations_are_not_all_kept() -> None:
     app = make_app()
-    for number in range(interface.MAX_CACHED * 3):
+    for number in range(setup.MAX_CACHED * 3):
         app.secret_key = f"key {number}"
         assert visitor(app).get("/read").text == "{'n': 1, 'who': 'ann'}"
     cache = app.session_interface._cache  # type: ignore[attr-defined]
-    assert len(cache.keyrings) <= interface.MAX_CACHED
+    assert len(cache.keyrings) <= setup.MAX_CACHED
 
 
 def test_one_interface_serves_apps_with_different_keys() -> None:

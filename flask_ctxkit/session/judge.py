@@ -1,0 +1,109 @@
+"""Counts verdicts, and tells them to whoever listens: an observer, a signal, the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+import typing as t
+
+from flask_ctxkit.signals import session_verdict
+
+from .model import REASONS, SIMPLE, Step, Verdict, verdict
+from .tally import Tally
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+Evidence = t.Mapping[str, t.Any]
+Proof = t.Callable[[], Evidence]
+"""Gathers the evidence; called only when someone is told."""
+
+logger = logging.getLogger("flask_ctxkit")
+LOUD: t.Final = frozenset(r.code for r in REASONS if r.is_worth_telling)
+DEEP_LOOKS: t.Final = 5
+"""How many refused cookies are looked into at length, per second."""
+
+
+class Judge:
+    """Gives the verdicts of one interface.
+
+    Lifetime: the interface's. Counting is all that a request pays for while nobody listens.
+    """
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.on_verdict: t.Callable[[Verdict], object] | None = None
+        self.failures = 0
+        """How often a listener raised; the request went on."""
+        self._logged: dict[str, int] = {}
+        self._unlogged: dict[str, int] = {}
+        self._deep = (0, 0)
+
+    def give(
+        self,
+        app: Flask,
+        step: Step,
+        code: str,
+        *,
+        key: str = "",
+        proof: Proof | None = None,
+        now: int | None = None,
+    ) -> None:
+        """Count the verdict *code*, and tell it.
+
+        :param key: the fingerprint of the key that was used.
+        :param now: seconds since 1970, where the caller knows.
+        """
+        seconds = int(time.time()) if now is None else now
+        self.tally.count(seconds, (step, code, key))
+        listening = self.on_verdict is not None or bool(session_verdict.receivers)
+        if not listening and code not in LOUD:
+            return
+        due = code in LOUD and self._is_due(code, seconds)
+        if listening or due:
+            self._tell(app, step, code, proof, due=due)
+
+    def _tell(self, app: Flask, step: Step, code: str, proof: Proof | None, *, due: bool) -> None:
+        # A listener that fails, or evidence that can't be gathered, must not cost a response.
+        try:
+            told = SIMPLE.get((step, code)) if proof is None else None
+            if told is None:
+                told = verdict(step, code, None if proof is None else proof())
+            if due:
+                self._log(told)
+            if self.on_verdict is not None:
+                self.on_verdict(told)
+            if session_verdict.receivers:
+                session_verdict.send(app, verdict=told)
+        except Exception as error:
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Count what a listener raised, or what went wrong in looking, and log it."""
+        self.failures += 1
+        logger.error("ctxkit: the verdict on a session could not be told", exc_info=error)
+
+    def _is_due(self, code: str, now: int) -> bool:
+        if self._logged.get(code) == now // 60:
+            self._unlogged[code] = self._unlogged.get(code, 0) + 1
+            return False
+        self._logged[code] = now // 60
+        return True
+
+    def _log(self, told: Verdict) -> None:
+        more = self._unlogged.pop(told.code, 0)
+        logger.log(
+            logging.ERROR if told.severity == "error" else logging.WARNING,
+            "ctxkit: %s %s%s",
+            told.message,
+            told.fix,
+            f" ({more} more since the last such line)" if more else "",
+        )
+
+    def may_look_deep(self, now: int) -> bool:
+        """Whether a refused cookie may be looked into at length in this second."""
+        second, looks = self._deep
+        if second != now:
+            second, looks = now, 0
+        self._deep = (second, looks + 1)
+        return looks < DEEP_LOOKS

@@ -1,0 +1,64 @@
+"""Changes inside a value of the session, which Flask doesn't notice."""
+
+from __future__ import annotations
+
+import typing as t
+
+from . import tags
+
+if t.TYPE_CHECKING:
+    from .mapping import CtxSession
+
+FIXED: t.Final = tags.SCALARS | {bytes}
+"""Types whose values can't change inside."""
+
+
+def may_change_inside(session: CtxSession) -> bool:
+    """Whether *session* was read from a cookie and holds a value that can change inside."""
+    return session.received is not None and not FIXED.issuperset(map(type, dict.values(session)))
+
+
+def changed_inside(session: CtxSession, encode: tags.Encode, original: tags.Tag) -> tuple[str, ...]:
+    """The names of the values of *session* that are not what its cookie said.
+
+    Both are compared as the JSON that would be saved, so no ``__eq__`` is called, and a
+    difference that no cookie could hold is none. What can't be saved at all has changed.
+    """
+    if session.received is None:
+        return ()
+    received = session.received[0]
+    now = dict(dict.items(session))
+    if as_json(now, encode, original) == received:
+        return ()
+    # The cookie may have been written by something that orders or escapes otherwise.
+    before: dict[str, t.Any] = dict(tags.decode(received) or ())
+    return tuple(
+        str(name)
+        for name in {**before, **now}
+        if (name in before) != (name in now)
+        or as_json(before[name], encode, original) != as_json(now[name], encode, original)
+    )
+
+
+def as_json(value: t.Any, encode: tags.Encode, original: tags.Tag) -> str | None:
+    """*value* as it would be saved, or None if it can't be."""
+    try:
+        return encode(tags.tag(value, original))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def unsavable(
+    values: t.Mapping[str, t.Any], encode: tags.Encode, original: tags.Tag
+) -> tuple[str, ...]:
+    """The names in *values* that JSON can't hold."""
+    return tuple(str(n) for n, v in values.items() if as_json({n: v}, encode, original) is None)
+
+
+def sizes(values: t.Mapping[str, t.Any], encode: tags.Encode, original: tags.Tag) -> dict[str, int]:
+    """How many bytes of JSON each name takes with its value, the largest first."""
+    found = {}
+    for name, value in values.items():
+        text = as_json({name: value}, encode, original)
+        found[str(name)] = 0 if text is None else len(text.encode(errors="surrogatepass")) - 1
+    return dict(sorted(found.items(), key=lambda pair: -pair[1]))

@@ -1,0 +1,114 @@
+"""How a session becomes a cookie's text: keys, salt, JSON; as Flask does it, and faster."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from functools import cached_property
+
+from flask.sessions import SecureCookieSessionInterface, SessionInterface
+from itsdangerous import URLSafeTimedSerializer
+
+from . import codec, tags
+from .mapping import CtxSession
+from .setup import Cache, derive, fallbacks_of, remember
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+    from flask.sessions import SessionMixin
+
+    from .codec import Keyring
+
+_HAS_PARTITIONED: t.Final = hasattr(SessionInterface, "get_cookie_partitioned")  # since 3.1
+
+
+class SigningInterface(SecureCookieSessionInterface):
+    """The part of the interface that signs.
+
+    What a subclass replaces (the signing serializer, tags, salt, digest) is noticed, and
+    Flask's own way taken where the codec can't follow.
+    """
+
+    # Not made in __init__: a subclass of an interface that has none won't call it.
+    @cached_property
+    def _cache(self) -> Cache:
+        return Cache()
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        """Flask's serializer for *app*, or None without a secret key.
+
+        The current key signs and is tried first, then the fallbacks from last to first, on
+        every Flask line.
+        """
+        if not app.secret_key:
+            return None
+        keys: list[t.Any] = [*fallbacks_of(app), app.secret_key]
+        return URLSafeTimedSerializer(
+            keys,
+            salt=self.salt,
+            serializer=self.serializer,
+            signer_kwargs={
+                "key_derivation": self.key_derivation,
+                "digest_method": self.digest_method,
+            },
+        )
+
+    def keyring(self, app: Flask) -> Keyring | None:
+        """The keys of *app* for the codec; None where Flask's serializer has to be used.
+
+        That is so for other tags, another serializer, and keys or digests of an odd kind.
+        """
+        secret = app.secret_key
+        if not secret or not self._signs_like_flask():
+            return None
+        cache = self._cache
+        if not cache.has_own_tags(self.serializer):
+            return None
+        config = (
+            secret, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
+        )  # fmt: skip
+        try:
+            found = cache.keyrings.get(config)
+        except TypeError:  # something unhashable
+            return None
+        if found is None:
+            found = derive(*config)
+            if found is not None:
+                remember(cache.keyrings, config, found)
+        return found
+
+    def _signs_like_flask(self) -> bool:
+        made_by = getattr(self.get_signing_serializer, "__func__", None)
+        return made_by is SigningInterface.get_signing_serializer
+
+    def cookie_attributes(self, app: Flask) -> dict[str, t.Any]:
+        """The attributes of the session cookie but for ``Expires``, as ``set_cookie`` takes
+        them.
+        """
+        attributes: dict[str, t.Any] = {
+            "domain": self.get_cookie_domain(app),
+            "path": self.get_cookie_path(app),
+            "secure": self.get_cookie_secure(app),
+            "samesite": self.get_cookie_samesite(app),
+            "httponly": self.get_cookie_httponly(app),
+        }
+        if _HAS_PARTITIONED:
+            attributes["partitioned"] = self.get_cookie_partitioned(app)
+        return attributes
+
+    def dumps(self, app: Flask, session: SessionMixin) -> str:
+        """The cookie's text for *session*, signed now with the current key of *app*.
+
+        :raises TypeError: for a value that JSON can't hold.
+        """
+        keys = self.keyring(app)
+        encode = None if keys is None else self._cache.current_encode()
+        if keys is None or encode is None:
+            serializer = self.get_signing_serializer(app)
+            assert serializer is not None, "a session is saved only with a secret key"
+            return serializer.dumps(dict(session))
+        text = encode(tags.tag(dict(session), self.serializer.tag))
+        received = session.received if isinstance(session, CtxSession) else None
+        same = received is not None and received[0] == text
+        payload = received[1] if received is not None and same else codec.pack(text)
+        return codec.seal(payload, keys, now=int(time.time()))
