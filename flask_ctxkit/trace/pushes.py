@@ -6,6 +6,7 @@ import sys
 import typing as t
 import weakref
 
+import click
 from flask import (
     appcontext_popped,
     appcontext_pushed,
@@ -15,9 +16,10 @@ from flask import (
 from flask.ctx import AppContext
 
 from .. import internals
+from .blocks import block_of
 from .recording import Recording, Remark, now
 from .signals import heard
-from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST, STREAM
+from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -30,8 +32,6 @@ if t.TYPE_CHECKING:
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
-_OUTSIDE: t.Final = frozenset({"flask.ctx", "contextlib", "click.core", "click.decorators"})
-"""Modules that push on behalf of their caller."""
 
 
 def observe_contexts(app: Flask, recorder: Recorder) -> None:
@@ -86,13 +86,14 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
 
         def push(self) -> None:
             recording = self._ctxkit
-            if recording is None:
-                recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
-                if recording is None:
-                    base_push(self)
-                    return
-            else:
+            if recording is not None:
                 _pushed_again(recorder, self, recording)
+                base_push(self)
+                return
+            recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
+            if recording is None:
+                base_push(self)
+                return
             try:
                 base_push(self)
             except BaseException as error:
@@ -101,9 +102,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 raise
             if recording.app_context is None:
                 _bind(recorder, self, recording)
-            if recording.ended is None:
-                # A streamed body pushes its context again, and is still the stream.
-                recording.current = STREAM if recording.streaming else None
+            recording.current = recording.block
 
         def match_request(self) -> None:
             recording = self._ctxkit
@@ -118,13 +117,16 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             _matched(recorder, recording, start)
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
+            recording = self._ctxkit
+            if recording is not None and recording.block is not None:
+                _block_ends(recorder, self, recording, args)
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
                 _pop_raised(recorder, self, error)
                 raise
-            if self._ctxkit is not None:
-                _popped(recorder, self, self._ctxkit)
+            if recording is not None:
+                _popped(recorder, self, recording)
 
         def copy(self) -> t.Any:
             made = base.copy(self)
@@ -152,20 +154,23 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
                 base_push(self)
                 self._ctxkit_pushed = (start, now())
                 return
-            recording = self._ctxkit
-            if recording is None:
-                recording = _begin(recorder, self, frame, start)
-            else:
-                _pushed_again(recorder, self, recording)
+            if self._ctxkit is not None:
+                _pushed_again(recorder, self, self._ctxkit)
+                base_push(self)
+                return
+            recording = _begin(recorder, self, frame, start)
             base_push(self)
-            if recording is not None and recording.app_context is None:
+            if recording is not None:
                 _bind(recorder, self, recording)
+                recording.current = recording.block
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             recording = self._ctxkit
             if recording is None or recording.has_request:
                 base_pop(self, *args, **kwargs)  # a request's own pop tells
                 return
+            if recording.block is not None:
+                _block_ends(recorder, self, recording, args)
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
@@ -181,11 +186,15 @@ def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Reco
         made = ctx._ctxkit_made  # noqa: SLF001
         request = internals.request_of(ctx)
         kind: Kind = "request"
+        block = None
         if frame.f_code is not internals.WSGI_APP_CODE:
-            kind, frame = _kind(frame, copied=made is None, in_request=request is not None)
+            kind, frame, block = block_of(
+                frame, ctx.app, copied=made is None, in_request=request is not None
+            )
         recording = recorder.begin(ctx, kind, made or (start, start), request)
         if recording is None:
             return None
+        recording.block = block
         recording.pushed_by, recording.pushed_at = frame.f_code, frame.f_lineno
         recording.push_app = (start, start)
         recording.current = PUSH_APP if request is None else OPEN_SESSION
@@ -198,15 +207,31 @@ def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Reco
     return recording
 
 
-def _kind(frame: FrameType, *, copied: bool, in_request: bool) -> tuple[Kind, FrameType]:
-    """The kind of a context, and the frame that pushed it."""
-    while frame.f_back is not None and frame.f_globals.get("__name__") in _OUTSIDE:
-        frame = frame.f_back
-    if copied:
-        return "task", frame
-    if in_request:
-        return "test", frame
-    return ("cli" if frame.f_globals.get("__name__") == "flask.cli" else "script"), frame
+def _block_ends(
+    recorder: Recorder, ctx: t.Any, recording: Recording, args: tuple[t.Any, ...]
+) -> None:
+    """Note what the context was pushed for, if it is popped for the last time."""
+    block = recording.block
+    try:
+        if block is None or internals.push_count(ctx) != 1 or not internals.is_current(ctx):
+            return
+        recording.block = recording.current = None
+        start, error = recording.last_end(), _error_of(args)
+        if error is None:
+            recording.note(block, start)
+            return
+        recorder.raised(recording, block, start, error)
+        if isinstance(error, Exception) and not isinstance(error, click.exceptions.Exit):
+            recording.error = recorder.describe(error)
+    except BaseException as own:
+        recorder.failed("block", own)
+
+
+def _error_of(args: tuple[t.Any, ...]) -> BaseException | None:
+    """What ended a block, as Flask tells it the teardown functions."""
+    if args:
+        return t.cast("BaseException | None", args[0])
+    return None if internals.ONE_CONTEXT else sys.exc_info()[1]
 
 
 def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:

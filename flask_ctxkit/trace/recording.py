@@ -85,6 +85,8 @@ class Recording:
     thread: int | None = None
     """The ident of the thread that runs an async view, where it is another one."""
     pushed_at = 0
+    block: Site | None = None
+    """What a context was pushed for that no server asked for, until it ended."""
     method: str | None = None
     path: str | None = None
     query: str | None = None
