@@ -183,6 +183,7 @@ def _running_places(settings: Settings, name: str) -> tuple[list[dict[str, t.Any
 @imports
 def try_command(
     settings: Settings,
+    *,
     method: str,
     path: str,
     headers: tuple[str, ...],
