@@ -66,6 +66,8 @@ class Recording:
     parent: str | None = None
     reused = False
     """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+    shared = False
+    """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
     odd = False
     """Whether a step raised, was cut short or was not expected: always examined."""
     leaked = False
@@ -106,6 +108,8 @@ class Recording:
     session_first: Site | None = None
     """The step that touched the session first."""
     session_state: str | None = None
+    verdicts: tuple[t.Mapping[str, t.Any], ...] = ()
+    """What was said of the session when it was opened and saved, as plain data."""
     response: t.Any = None
     pairs: t.Sequence[t.Any] = ()
     """The response's headers at the last look."""
@@ -319,6 +323,8 @@ class Recording:
             self.g_seen = self.other_g = None
         elif len(self.g) > len(self.g_known):
             self._capture_given()
+        if self.reused:  # the others go on with theirs
+            self.g_known = dict(self.g_known)
         self.g = NO_G
         self.app_context = self.request = self.response = None
         self.pairs = ()

@@ -61,7 +61,7 @@ def test_each_rule_has_a_code_of_its_own_a_cause_and_a_fix() -> None:
     assert len({*codes}) == len(codes)
     for rule in BUILT_IN:
         assert CODE.fullmatch(rule.code)
-        assert rule.theme in {"hooks", "contexts", "headers", "set-up"}
+        assert rule.theme in {"hooks", "contexts", "headers", "session", "set-up"}
         assert rule.cause.endswith(".")
         assert not rule.title.endswith(".")
         assert rule.fix
@@ -106,6 +106,18 @@ def test_a_rule_that_raises_is_counted_and_stops_no_other(error: t.Any) -> None:
         assert {finding.code for finding in found} == {"broken", "of-mine"}
     (failure,) = rules.failures
     assert (failure.step, failure.count) == ("rule broken", 3)
+
+
+def test_an_app_that_cannot_be_looked_at_is_counted_and_its_traces_still_are() -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> t.Any:
+            raise LookupError(name)
+
+    rules = make_rules()
+    rules.add(make_rule(lambda trace, known: [Finding("Late.")]))
+    assert rules.for_app(t.cast("Flask", Odd())) == ()
+    assert "facts" in {failure.step for failure in rules.failures}
+    assert [finding.message for finding in rules.for_trace(make_trace())] == ["Late."]
 
 
 def test_an_interrupt_in_a_rule_is_not_swallowed() -> None:
