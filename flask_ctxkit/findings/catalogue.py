@@ -21,7 +21,6 @@ from . import (
     removals,
     setup,
     teardown,
-    session,
 )
 from .facts import Facts, Known, Memory, shared_context
 from .model import Failure, Finding, Rule, is_same
@@ -42,7 +41,6 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *leaks.RULES,
     *contexts.RULES,
     *headers.RULES,
-    *session.RULES,
     *setup.RULES,
     *removals.RULES,
 )
