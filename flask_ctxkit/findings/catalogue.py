@@ -19,6 +19,7 @@ from . import (
     order,
     registration,
     removals,
+    session,
     setup,
     teardown,
 )
@@ -41,6 +42,7 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *leaks.RULES,
     *contexts.RULES,
     *headers.RULES,
+    *session.RULES,
     *setup.RULES,
     *removals.RULES,
 )
