@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from example import create_app
 from example.mistakes import MISTAKES, Mistake
@@ -226,6 +227,8 @@ def test_each_switch_plants_a_mistake_that_is_named(
     page = visitor.get("/break").text
     assert page.count('class="said"') >= 1
     assert page.count('aria-checked="true"') == 1
+    assert str(escape(mistake.source)) in page
+    assert mistake.source.startswith(("@", "def ", "app.", "pages", "begun"))
     visitor.post(f"/break/{mistake.name}")
     visitor.get("/")
     assert codes(visitor) == []
