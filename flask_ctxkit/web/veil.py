@@ -154,11 +154,17 @@ def _event(event: Event) -> Event:
         return event
     return replace(
         event,
-        g=Change(*_sides(event.g)),
-        session=Change(*_sides(event.session)),
-        response=ResponseChange(*_sides(event.response), status=event.response.status),
+        g=_change(event.g),
+        session=_change(event.session),
+        response=ResponseChange(*_sides(event.response), status=event.response.status)
+        if event.response
+        else event.response,
         error=_error(event.error),
     )
+
+
+def _change(change: Change) -> Change:
+    return Change(*_sides(change)) if change else change
 
 
 def _sides(change: Change) -> tuple[dict[str, t.Any], dict[str, t.Any], dict[str, t.Any]]:
