@@ -16,7 +16,9 @@ if t.TYPE_CHECKING:
 
     from .model import Kind
 
-_OUTSIDE: t.Final = frozenset({"flask.ctx", "contextlib", "click.core", "click.decorators"})
+_OUTSIDE: t.Final = frozenset({
+    "flask.ctx", "contextlib", "click.core", "click.decorators", "flask_ctxkit.trace.pushes",
+})  # fmt: skip
 """Modules that push on behalf of their caller."""
 _WORDS: t.Final = 10
 """The most words of a command line that are looked at for the names of commands."""

@@ -8,6 +8,7 @@ import weakref
 
 import click
 from flask import (
+    Flask,
     appcontext_popped,
     appcontext_pushed,
     appcontext_tearing_down,
@@ -17,14 +18,13 @@ from flask.ctx import AppContext
 
 from .. import internals
 from .blocks import block_of
+from .functions import original
 from .recording import Recording, Remark, now
 from .signals import heard
 from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
 
 if t.TYPE_CHECKING:
     from types import FrameType
-
-    from flask import Flask
 
     from .model import Kind
     from .recorder import Recorder
@@ -36,31 +36,73 @@ _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
 
 def observe_contexts(app: Flask, recorder: Recorder) -> None:
     """Let the contexts that *app* makes tell *recorder* of their pushes and pops."""
-    classes: dict[type, type] = {}
+    app.app_context = (  # type: ignore[method-assign]
+        _stock_app_context(app, recorder)
+        if _is_stock(app, "app_context")
+        else _swapped(app, recorder, "app_context")
+    )
+    app.request_context = (  # type: ignore[method-assign]
+        _stock_request_context(app, recorder)
+        if _is_stock(app, "request_context")
+        else _swapped(app, recorder, "request_context")
+    )
+
+
+def _is_stock(app: Flask, name: str) -> bool:
+    return name not in app.__dict__ and getattr(type(app), name) is getattr(Flask, name)
+
+
+def _stock_app_context(app: Flask, recorder: Recorder) -> t.Callable[..., t.Any]:
+    """Flask's own ``app_context``, which makes contexts that tell."""
     reference = weakref.ref(app)
+    observed = observed_class(AppContext, recorder)
+    of_request = _of_request(observed)
+    caller = sys._getframe  # noqa: SLF001
 
-    def seam(name: str) -> t.Callable[..., t.Any]:
-        set_before = app.__dict__.get(name)
-        make = getattr(type(app), name)
+    def app_context() -> t.Any:
+        if caller(1).f_code is internals.REQUEST_PUSH_CODE:
+            return of_request(reference())
+        start = now()
+        ctx = observed(reference())
+        ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        return ctx
 
-        def made(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            start = now()
-            ctx = set_before(*args, **kwargs) if set_before else make(reference(), *args, **kwargs)
-            try:
-                base = type(ctx)
-                observed = classes.get(base)
-                if observed is None:
-                    observed = classes[base] = observed_class(base, recorder)
-                ctx.__class__ = observed
-                ctx._ctxkit_made = (start, now())  # noqa: SLF001
-            except BaseException as own:
-                recorder.failed(name, own)
-            return ctx
+    return app_context
 
-        return made
 
-    app.app_context = seam("app_context")  # type: ignore[method-assign]
-    app.request_context = seam("request_context")  # type: ignore[method-assign]
+def _stock_request_context(app: Flask, recorder: Recorder) -> t.Callable[..., t.Any]:
+    """Flask's own ``request_context``, which makes contexts that tell."""
+    reference = weakref.ref(app)
+    make = internals.request_context_maker(observed_class(internals.CONTEXT_CLASSES[-1], recorder))
+
+    def request_context(environ: t.Any) -> t.Any:
+        start = now()
+        ctx = make(reference(), environ)
+        ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        return ctx
+
+    return request_context
+
+
+def _swapped(app: Flask, recorder: Recorder, name: str) -> t.Callable[..., t.Any]:
+    """The factory *name* of an extension or a subclass; what it makes changes its class."""
+    make, classes = original(app, name), dict[type, type]()
+
+    def made(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        start = now()
+        ctx = make(*args, **kwargs)
+        try:
+            base = type(ctx)
+            observed = classes.get(base)
+            if observed is None:
+                observed = classes[base] = observed_class(base, recorder)
+            ctx.__class__ = observed
+            ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        except BaseException as own:
+            recorder.failed(name, own)
+        return ctx
+
+    return made
 
 
 def observed_class(base: t.Any, recorder: Recorder) -> type:
@@ -68,7 +110,10 @@ def observed_class(base: t.Any, recorder: Recorder) -> type:
     make = _request_context
     if not internals.ONE_CONTEXT and issubclass(base, AppContext):
         make = _app_context
-    observed = make(base, recorder)
+    return _named_like(base, make(base, recorder))
+
+
+def _named_like(base: type, observed: type) -> type:
     # A context's repr shows the name of its class.
     observed.__name__, observed.__qualname__ = base.__name__, base.__qualname__
     observed.__module__, observed.__doc__ = base.__module__, base.__doc__
@@ -145,14 +190,15 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
         _ctxkit: Recording | None = None
         _ctxkit_made: tuple[int, int] | None = None
         _ctxkit_parent: str | None = None
-        _ctxkit_pushed: tuple[int, int] | None = None
+        _ctxkit_pushed = 0
+        """When a request had pushed its own application context."""
 
         def push(self) -> None:
             start = now()
             frame = sys._getframe(1)  # noqa: SLF001
             if frame.f_code is internals.REQUEST_PUSH_CODE:
                 base_push(self)
-                self._ctxkit_pushed = (start, now())
+                self._ctxkit_pushed = now()
                 return
             if self._ctxkit is not None:
                 _pushed_again(recorder, self, self._ctxkit)
@@ -179,6 +225,28 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
             _popped(recorder, self, recording)
 
     return Observed
+
+
+def _of_request(observed: t.Any) -> type:
+    """For an application context that a request makes for itself, on the old line.
+
+    The request's own push and pop tell of it, so each costs it no more than a time.
+    """
+    base = observed.__base__
+    base_push = base.push
+
+    class OfRequest(observed):  # type: ignore[misc]
+        pop = base.pop
+
+        def push(self) -> None:
+            if self._ctxkit_pushed:  # by Flask, and now by somebody else
+                self.__class__ = observed
+                self.push()
+                return
+            base_push(self)
+            self._ctxkit_pushed = now()
+
+    return _named_like(base, OfRequest)
 
 
 def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Recording | None:
@@ -240,9 +308,9 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         return
     try:
         recorder.bind(recording, ctx)
-        pushed = getattr(recording.app_context, "_ctxkit_pushed", None)
-        if pushed is not None:
-            recording.push_app = pushed
+        pushed = getattr(recording.app_context, "_ctxkit_pushed", 0)
+        if pushed and not recording.reused:
+            recording.push_app = (recording.push_app[0], pushed)
         elif not recording.has_request:
             recording.push_app = (recording.push_app[0], now())
         if appcontext_pushed.receivers:

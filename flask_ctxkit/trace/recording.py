@@ -66,6 +66,8 @@ class Recording:
     parent: str | None = None
     reused = False
     """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+    shares: t.Callable[[], t.Any] = staticmethod(lambda: None)
+    """The application context that a request found pushed, if it still is one."""
     shared = False
     """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
     odd = False
@@ -288,6 +290,11 @@ class Recording:
         if self.steps and self.tail is None:
             return self.steps[-1][2]
         return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
+
+    def last_site(self) -> Site | None:
+        """What ended last."""
+        steps = self.tail or self.steps
+        return steps[-1][0] if steps else None
 
     # ----------------------------------------------------------------------- end
 
