@@ -107,5 +107,5 @@ def _distribution(top: str) -> str:
     try:
         return metadata.distribution(top).name
     except metadata.PackageNotFoundError:
-        names = metadata.packages_distributions().get(top)
-    return names[0] if names else "this app"
+        # Before Python 3.11 the table lacks distributions without a top_level.txt.
+        return metadata.packages_distributions().get(top, [top])[0]

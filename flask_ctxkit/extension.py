@@ -20,15 +20,18 @@ from .config import Config
 from .contexts.registry import Registry
 from .errors import AlreadyRegisteredError
 from .findings.catalogue import Rules
+from .findings.model import Rule
+from .findings.yours import rule_of
 from .pipeline import Pipeline
 from .redact import Redactor
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app
 from .trace.functions import observe_functions, original, wrap
+from .trace.opening import before_hooks, first_response
 from .trace.pushes import observe_contexts
 from .trace.recorder import KEY, Recorder
 from .trace.recording import Recording, now
-from .trace.signals import SignalSeam, before_hooks
+from .trace.signals import SignalSeam
 from .trace.site import HEADERS, make_site
 from .trace.stores.memory import MemoryStore
 
@@ -37,11 +40,11 @@ if t.TYPE_CHECKING:
     from flask import Flask, Response
 
     from .contexts.registry import Leak
-    from .findings.model import Rule
     from .session.model import Verdict
     from .web.pages import Pages
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
+R = t.TypeVar("R", bound="Rule | t.Callable[..., t.Any]")
 
 logger = logging.getLogger("flask_ctxkit")
 
@@ -238,7 +241,13 @@ class State:
             if "werkzeug.debug.preserve_context" in environ:
                 return
             recording = getattr(ctx, KEY, None)
-            if recording is None or recording.leaked or recording.ended is not None:
+            # In the middle of a streamed body: a server that drives it would not begin this.
+            if (
+                recording is None
+                or recording.leaked
+                or recording.streaming
+                or recording.ended is not None
+            ):
                 self.registry.started_dirty(ctx, recording, environ.get("PATH_INFO", ""))
         except BaseException as own:
             self.recorder.failed("leak check", own)
@@ -317,14 +326,16 @@ class CtxKit:
         self._before_first.append(function)
         return function
 
-    def rule(self, rule: Rule) -> Rule:
-        """Look for a mistake of your own.
+    def rule(self, rule: R) -> R:
+        """Look for a mistake of your own: a :class:`~flask_ctxkit.findings.Rule`, or a
+        function of ``(trace, known)`` that yields findings.
 
         :raises CtxKitError: if its code is taken or not well-formed.
         """
+        added = rule if isinstance(rule, Rule) else rule_of(rule)
         for state in self._states:
-            state.rules.add(rule)
-        self._rules.append(rule)
+            state.rules.add(added)
+        self._rules.append(added)
         return rule
 
     def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
@@ -337,19 +348,19 @@ class CtxKit:
                 recording = recorder.current()
                 if recording is not None and recording.request is not None:
                     try:
-                        before_hooks(recording, t.cast("Flask", reference()))
+                        before_hooks(recording)
                     except BaseException as own:
                         recorder.failed("before_request", own)
             if first and not state.first_done:
                 state.run_first(first, t.cast("Flask", reference()))
 
         def ctxkit_after_request(response: Response) -> Response:
-            if state.tracing:
+            if state.tracing and response is not None:
                 recording = recorder.current()
                 if recording is not None:
                     try:
                         if recording.response is not response:
-                            recording.first_response(response, now())
+                            first_response(recording, response, now())
                         if state.headers:
                             state.add_headers(recording, response)
                         recording.saving = now()

@@ -57,6 +57,11 @@ def current_request_context() -> Context | None:
     return ctx if ctx is not None and ctx._request is not None else None  # noqa: SLF001
 
 
+def request_context_maker(cls: t.Any) -> t.Callable[[t.Any, t.Any], Context]:
+    """What makes a *cls* of an app and an environ, as ``Flask.request_context`` does."""
+    return t.cast("t.Callable[..., t.Any]", cls.from_environ if ONE_CONTEXT else cls)
+
+
 def app_stack(where: contextvars.Context | None = None) -> list[Context]:
     """The application contexts of the current unit, or of *where*, bottom to top."""
     return _walk(_app_var, where)
@@ -70,11 +75,18 @@ def request_stack(where: contextvars.Context | None = None) -> list[Context]:
 
 
 def _walk(var: contextvars.ContextVar[t.Any], where: contextvars.Context | None) -> list[Context]:
+    return stack_below(var.get(None) if where is None else where.get(var))
+
+
+def stack_below(ctx: Context | None) -> list[Context]:
+    """The stack that *ctx* stands on, bottom to top, with *ctx* as its top.
+
+    Also of another unit, and of apps without a kit: a context knows what it was pushed on.
+    """
     # Each push remembers its predecessor in its token. The n-th time that a context is met
     # from the top, its predecessor stands in its n-th token from the end.
     found: list[Context] = []
     met: dict[int, int] = {}
-    ctx = var.get(None) if where is None else where.get(var)
     while ctx is not None:
         found.append(ctx)
         met[id(ctx)] = nth = met.get(id(ctx), 0) + 1
@@ -161,6 +173,14 @@ def app_context_of(ctx: Context) -> tuple[Context, bool]:
     return (_app_var.get(None), False) if own is None else (own, True)
 
 
+def own_app_context(ctx: Context) -> Context | None:
+    """What *ctx* pushed on the stack of application contexts; None where it found one there."""
+    if ONE_CONTEXT or isinstance(ctx, AppContext):
+        return ctx
+    tokens = ctx._cv_tokens  # noqa: SLF001
+    return tokens[-1][1] if tokens else None
+
+
 def after_this_request_functions(ctx: Context) -> t.Sequence[t.Callable[..., t.Any]]:
     """What ``after_this_request`` registered on *ctx* so far."""
     return t.cast("t.Sequence[t.Callable[..., t.Any]]", ctx._after_request_functions)  # noqa: SLF001
@@ -207,7 +227,7 @@ def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any])
     session = interface.open_session(app, request)
     if session is None:  # an empty session is falsy too
         session = interface.make_null_session(app)
-    session.get(None)  # a session may wait to be read until it is touched
+    len(session)  # one that waits to be read until it is touched is read now
     if hasattr(ctx, "_session"):
         ctx._session = session  # noqa: SLF001
     else:

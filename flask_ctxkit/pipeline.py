@@ -47,6 +47,7 @@ class Pipeline:
         shape = recording.shape()
         if (
             recording.odd
+            or recording.reused
             or shape not in self._sound
             or self._rules.every_trace
             or self._is_slow(recording)

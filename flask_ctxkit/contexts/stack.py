@@ -50,8 +50,8 @@ class Stacks:
 def stacks(registry: Registry, capture: Capture) -> Stacks:
     """The stacks of the current unit, walked, and of the others, as they told of pushes.
 
-    A unit's own stacks are exact. Of another unit only the contexts that were recorded are
-    known, in the order of their pushes.
+    A unit's own stacks are exact. Another unit's are walked from the last context of it that
+    was recorded, so contexts of apps without a kit that stand above that one are not seen.
     """
     here = current_unit()
     known = {id(ctx): record for _, ctx, record in registry.pushed()}
@@ -61,12 +61,13 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
     for unit, ctx, _ in registry.pushed():
         if unit.key == here.key:
             continue
+        # The last one that was pushed knows what it stands on.
         units[unit.key] = unit
-        in_request = internals.request_of(ctx) is not None
-        app_context = internals.app_context_of(ctx)[0] if in_request else ctx
-        apps.setdefault(unit.key, []).append(app_context)
-        if in_request:
-            requests.setdefault(unit.key, []).append(ctx)
+        app_context = internals.own_app_context(ctx)
+        if app_context is not None:
+            apps[unit.key] = internals.stack_below(app_context)
+        if internals.request_of(ctx) is not None:
+            requests[unit.key] = _requests(internals.stack_below(ctx))
     return Stacks(
         units=units,
         app_stack={key: _told(stack, "app", known, capture) for key, stack in apps.items()},
@@ -75,6 +76,11 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
         },
         current=here.key,
     )
+
+
+def _requests(stack: list[t.Any]) -> list[t.Any]:
+    # Since 3.2 contexts with and without a request stand on one stack.
+    return [ctx for ctx in stack if internals.request_of(ctx) is not None]
 
 
 def _told(

@@ -25,7 +25,7 @@ def stacks(sources: Sources) -> dict[str, t.Any]:
     }
     missing = list(sources.registry.missing())
     missing.append(
-        "Of other units only contexts that were recorded are seen, in the order of their pushes."
+        "Of another unit what stands above its last recorded context is not seen."
     )
     return {
         "app_stack": _by_unit(units, found.app_stack),
