@@ -80,6 +80,7 @@ class State:
         self.recorder.sinks.append(self.pipeline.finished)
         self.recorder.on_escape = self.pipeline.explain
         self.registry.on_leak = self._leaked
+        self.registry.on_orphan = self.recorder.abandon
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
         self._lock = threading.Lock()
         self._first_lock = threading.RLock()

@@ -119,6 +119,8 @@ class Registry:
         self._collected = float("-inf")
         self.on_leak: t.Callable[[Leak], object] | None = None
         """Called with each leak when it is noticed."""
+        self.on_orphan: t.Callable[[t.Any], object] | None = None
+        """Called with the record of a context that nobody will pop any more."""
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
 
     # ------------------------------------------------- told by whoever watches contexts
@@ -143,6 +145,7 @@ class Registry:
                 alive.append((ctx, recording))
             elif self._entries.pop(serial, None) is not None:
                 self._leak("never-popped", recording, None)
+                self._orphaned(recording)
         return alive
 
     def _orphans(self, entries: list[tuple[t.Any, Watched]]) -> None:
@@ -152,6 +155,11 @@ class Registry:
             if recording.unit.key not in alive and not recording.leaked:
                 recording.leaked = True
                 self._leak("never-popped", recording, ctx)
+                self._orphaned(recording)
+
+    def _orphaned(self, recording: Watched) -> None:
+        if self.on_orphan is not None:
+            self.on_orphan(recording)
 
     def popped_wrongly(self, ctx: t.Any, recording: Watched, error: BaseException) -> None:
         """Popping *ctx* raised *error*."""

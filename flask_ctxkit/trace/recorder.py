@@ -19,12 +19,20 @@ from .. import internals
 from ..definition import short_path
 from ..units import current_unit
 from .model import Error
+from .opening import preprocessors
 from .recording import Recording, Remark, now
-from .site import FLASK_FUNCTIONS, MAKE_RESPONSE, SAVE_SESSION, START_RESPONSE, Site
+from .site import (
+    FLASK_FUNCTIONS,
+    MAKE_RESPONSE,
+    PREPROCESSORS,
+    SAVE_SESSION,
+    START_RESPONSE,
+    Site,
+)
 from .watcher import NAMES, Capture
 
 if t.TYPE_CHECKING:
-    from types import TracebackType
+    from types import CodeType, TracebackType
 
     from .model import Captured, Kind
     from .watcher import Headers
@@ -182,6 +190,8 @@ class Recorder:
     ) -> None:
         """Note that *site* raised *error*."""
         try:
+            if recording.rendering:
+                self._templates_raised(recording, site, error)
             end = now()
             recording.odd = True
             recording.errors = (*recording.errors, id(error))
@@ -190,15 +200,52 @@ class Recorder:
         except BaseException as own:
             self.failed("raised", own)
 
+    def _templates_raised(
+        self, recording: Recording, site: Site, error: BaseException
+    ) -> None:
+        """*error* left *site*, and so the templates that were being rendered inside it."""
+        rows = recording.rendering
+        inside = [place for place, row in enumerate(rows) if row[2] is site]
+        if not inside:
+            return
+        recording.rendering = rows[: inside[0]]
+        told = Remark("raised", self.describe(error))
+        for template, start, _ in reversed(rows[inside[0] :]):
+            recording.note(template, start, told)
+
     def escaped(self, recording: Recording, error: BaseException) -> None:
         """Note that nobody handled *error*, and which step it is from if none was seen."""
         recording.odd = True
         recording.error = told = self.describe(error)
         if self.on_escape is not None:
             self.on_escape(recording, error, told)
-        if id(error) not in recording.errors:
-            site = _flask_step(error.__traceback__)
-            recording.add((site, recording.last_end(), now(), None, Remark("raised", told)))
+        self.unseen(recording, error)
+
+    def unseen(self, recording: Recording, error: BaseException) -> None:
+        """Note *error* with the step of Flask's own that raised it, unless a step told it."""
+        if error.__traceback__ is None or _is_told(recording, error):
+            return
+        site, function = flask_step(error.__traceback__)
+        start = recording.last_end()
+        if site is PREPROCESSORS:
+            members = preprocessors(recording, until=function)
+            remark = Remark("raised", self.describe(error), members=members)
+            recording.opened = True
+            recording.odd = True
+            recording.errors = (*recording.errors, id(error))
+            recording.note(site, start, remark)
+        else:
+            self.raised(recording, site, start, error)
+
+    def ended_by(self, recording: Recording, error: BaseException) -> None:
+        """*error* ends the context, and no exception of the app's that somebody handled."""
+        try:
+            self.unseen(recording, error)
+            if recording.error is None:
+                recording.odd = True
+                recording.error = self.describe(error)
+        except BaseException as own:
+            self.failed("raised", own)
 
     def started_response(
         self, recording: Recording, status: str, headers: list[tuple[str, str]]
@@ -253,6 +300,13 @@ class Recorder:
         self._harmless[pair] = pair
 
     # ----------------------------------------------------------------- finish
+
+    def abandon(self, recording: Recording) -> None:
+        """Finish *recording*, whose context nobody will pop any more."""
+        if recording.ended is None:
+            recording.state = "left"
+            recording.odd = True
+            self.finish(recording)
 
     def finish(self, recording: Recording) -> None:
         """Hand *recording* to the sinks; a failing sink is counted and stops no other."""
@@ -330,10 +384,29 @@ def _is_whole(response: t.Any) -> bool:
     return type(response.response) is ClosingIterator and response.content_length is not None
 
 
-def _flask_step(frames: TracebackType | None) -> Site:
-    """The step of Flask's own that an exception passed through."""
-    found = MAKE_RESPONSE
+def flask_step(frames: TracebackType | None) -> tuple[Site, CodeType | None]:
+    """The step of Flask's own that an exception passed through, and what that step called."""
+    found, called = MAKE_RESPONSE, None
     while frames is not None:
-        found = FLASK_FUNCTIONS.get(frames.tb_frame.f_code.co_name, found)
+        site = FLASK_FUNCTIONS.get(frames.tb_frame.f_code.co_name)
         frames = frames.tb_next
-    return found
+        if site is not None:
+            found = site
+            called = None if frames is None else frames.tb_frame.f_code
+    return found, called
+
+
+def _is_told(recording: Recording, error: BaseException) -> bool:
+    """Whether a step told that it raised *error*."""
+    if id(error) not in recording.errors:
+        return False
+    request = recording.request
+    if request is not None and request.routing_exception is error:
+        return True
+    # An id is used again at once, so the traceback must have passed through a seam as well.
+    frames = error.__traceback__
+    while frames is not None:
+        if frames.tb_frame.f_globals.get("__package__") == __package__:
+            return True
+        frames = frames.tb_next
+    return False
