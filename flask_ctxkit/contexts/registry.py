@@ -143,7 +143,7 @@ class Registry:
             ctx = reference()
             if ctx is not None:
                 alive.append((ctx, recording))
-            elif self._entries.pop(serial, None) is not None:
+            elif self._entries.pop(serial, None) is not None and not recording.leaked:
                 self._leak("never-popped", recording, None)
                 self._orphaned(recording)
         return alive
