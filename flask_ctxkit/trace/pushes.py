@@ -19,6 +19,7 @@ from flask.ctx import AppContext
 from .. import internals
 from .blocks import block_of
 from .functions import original
+from .recorder import flask_step
 from .recording import Recording, Remark, now
 from .signals import heard
 from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
@@ -143,7 +144,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 base_push(self)
             except BaseException as error:
                 _bind(recorder, self, recording)
-                recorder.raised(recording, OPEN_SESSION, recording.push_app[1], error)
+                _push_raised(recorder, recording, error)
                 raise
             if recording.app_context is None:
                 _bind(recorder, self, recording)
@@ -163,8 +164,11 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             recording = self._ctxkit
-            if recording is not None and recording.block is not None:
-                _block_ends(recorder, self, recording, args)
+            if recording is not None:
+                if recording.block is not None:
+                    _block_ends(recorder, self, recording, args)
+                elif args and args[0] is not None:
+                    recorder.ended_by(recording, args[0])
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
@@ -237,6 +241,7 @@ def _of_request(observed: t.Any) -> type:
 
     class OfRequest(observed):  # type: ignore[misc]
         pop = base.pop
+        _ctxkit_pushed: int = 0
 
         def push(self) -> None:
             if self._ctxkit_pushed:  # by Flask, and now by somebody else
@@ -273,6 +278,15 @@ def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Reco
         recorder.failed("begin", own)
         return None
     return recording
+
+
+def _push_raised(recorder: Recorder, recording: Recording, error: BaseException) -> None:
+    try:
+        site, _ = flask_step(error.__traceback__)
+        site, start = (MATCH, recording.match_start) if recording.match_start else (site, 0)
+        recorder.raised(recording, site, start or recording.push_app[1], error)
+    except BaseException as own:
+        recorder.failed("push", own)
 
 
 def _block_ends(
