@@ -20,6 +20,7 @@ if t.TYPE_CHECKING:
     from types import CodeType, FrameType
 
     from flask import Flask, Request
+    from flask.sessions import SessionInterface
     from werkzeug.local import LocalProxy
 
     Context = t.Any
@@ -199,19 +200,28 @@ def wsgi_context(frame: FrameType) -> Context | None:
     return frame.f_locals.get("ctx") if frame.f_code is WSGI_APP_CODE else None
 
 
-def run_placed(app: Flask, environ: t.Any, function: t.Callable[[], t.Any]) -> t.Any:
+def run_placed(
+    app: Flask,
+    environ: t.Any,
+    function: t.Callable[[], t.Any],
+    interface: SessionInterface | None = None,
+) -> t.Any:
     """Call *function* where the contexts of a request to *app* are current.
 
     Neither pushed nor popped: no signal is sent, no hook and no teardown runs, and the
     caller's own context variables stay as they are. The session is opened and the URL
     matched, so *function* sees what a view would see.
 
+    :param interface: opens the session instead of the app's own.
     :raises Exception: what ``open_session`` raises.
     """
-    return contextvars.copy_context().run(_place_and_call, app, environ, function)
+    opener = app.session_interface if interface is None else interface
+    return contextvars.copy_context().run(_place_and_call, app, environ, function, opener)
 
 
-def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any]) -> t.Any:
+def _place_and_call(
+    app: Flask, environ: t.Any, function: t.Callable[[], t.Any], interface: SessionInterface
+) -> t.Any:
     ctx: t.Any = type(app).request_context(app, environ)
     if ONE_CONTEXT:
         ctx._cv_token = _app_var.set(ctx)  # noqa: SLF001
@@ -223,7 +233,6 @@ def _place_and_call(app: Flask, environ: t.Any, function: t.Callable[[], t.Any])
         assert _request_var is not None
         ctx._cv_tokens.append((_request_var.set(ctx), app_ctx))  # noqa: SLF001
         request = ctx.request
-    interface = app.session_interface
     session = interface.open_session(app, request)
     if session is None:  # an empty session is falsy too
         session = interface.make_null_session(app)

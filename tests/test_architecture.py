@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEAVES = {
     "errors", "signals", "redact", "config", "globals", "internals", "definition", "units",
+    "strength",
 }  # fmt: skip
 ROOMS = {"contexts", "session", "resources", "trace", "workers"}
 RECORDS = {"trace.model", "contexts.registry", "session.model"}

@@ -6,6 +6,7 @@ import ipaddress
 import sys
 import typing as t
 
+from .. import strength
 from ..definition import short_path
 from . import keys
 from .model import Evidence, Finding, Rule
@@ -37,22 +38,22 @@ def weak_key(app: Flask, _config: Config) -> t.Iterator[Finding]:
     if isinstance(fallbacks, (list, tuple)):
         rows += [(f"SECRET_KEY_FALLBACKS[{i}]", key) for i, key in enumerate(fallbacks)]
     for name, key in rows:
-        size = keys.size_of(key)
-        if key is None or (size >= keys.LEAST and not keys.is_default(key)):
+        size = strength.size_of(key)
+        if key is None or (size >= strength.LEAST and not strength.is_default(key)):
             continue
-        if keys.text_of(key) is None:
+        if strength.text_of(key) is None:
             continue
-        if keys.is_default(key):
-            shown = f'"{keys.text_of(key)}"' if size < keys.LEAST else "one from a tutorial"
+        if strength.is_default(key):
+            shown = f'"{strength.text_of(key)}"' if size < strength.LEAST else "one from a tutorial"
             what = f"is {shown}, a value that everybody knows"
         else:
             what = f"has only {size} bytes"
-        poor = keys.is_default(key) or size < keys.POOR
+        poor = strength.is_default(key) or size < strength.POOR
         fine = "fine while you develop, forgeable in production" if app.debug else ""
         effect = fine or "whoever guesses it can forge sessions"
         yield Finding(
             f"{name} {what}: {effect}.",
-            (Evidence(f"{name} has {size} bytes; {keys.LEAST} are recommended."),),
+            (Evidence(f"{name} has {size} bytes; {strength.LEAST} are recommended."),),
             MAKE_KEY,
             name,
             severity=("warning" if app.debug else "error") if poor else "note",
