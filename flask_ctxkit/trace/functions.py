@@ -13,6 +13,7 @@ from types import FunctionType
 from flask import Flask
 
 from .. import internals
+from .opening import first_response
 from .recording import ANSWERED, Recording, Remark, now
 from .site import CALLERS, Site, make_site
 
@@ -102,7 +103,7 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
     if site.phase in {"after_request", "after_this_request"}:
         return _wrap_after(site, function, recorder)
     top = internals.current_app_context
-    answers = site.answers
+    answers, handles = site.answers, site.phase == "error_handler"
 
     def call(*args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
@@ -116,6 +117,8 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         outer = recording.current
         if outer is not None:
             _inside(recorder, recording, outer)
+        if handles:
+            _handled(recorder, recording, args)
         recording.current = site
         start = now()
         try:
@@ -147,7 +150,7 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         start = now()
         if recording.response is not response:
             try:
-                recording.first_response(response, start)
+                first_response(recording, response, start)
             except BaseException as own:
                 recorder.failed("make_response", own)
             start = now()
@@ -171,6 +174,14 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
         return result
 
     return call
+
+
+def _handled(recorder: Recorder, recording: Recording, args: tuple[t.Any, ...]) -> None:
+    """An error handler is about to run: what it handles may come from no step that was seen."""
+    try:
+        recorder.unseen(recording, args[0])
+    except BaseException as own:
+        recorder.failed("error_handler", own)
 
 
 def _inside(recorder: Recorder, recording: Recording, outer: Site) -> None:

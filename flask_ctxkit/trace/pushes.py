@@ -135,6 +135,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             if recording is not None:
                 _pushed_again(recorder, self, recording)
                 base_push(self)
+                _own_app_context(recorder, self, recording)
                 return
             recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
             if recording is None:
@@ -352,6 +353,16 @@ def _pushed_again(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         recording.add((site, moment, moment, None, _PUSHED_AGAIN))
     except BaseException as own:
         recorder.failed("push", own)
+
+
+def _own_app_context(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+    """A request that is pushed again may have made an application context for itself."""
+    try:
+        app_context, own = internals.app_context_of(ctx)
+        if own:
+            app_context._ctxkit = recording  # noqa: SLF001
+    except BaseException as error:
+        recorder.failed("push", error)
 
 
 def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:

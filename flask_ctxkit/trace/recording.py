@@ -120,6 +120,10 @@ class Recording:
     sent: int | None = None
     """How many steps had been noted when the response went to the server."""
     match_start = match_end = 0
+    opened = False
+    """Whether it was told what ran before the first hook."""
+    rendering: tuple[tuple[Site, int, Site | None], ...] = ()
+    """The templates that are being rendered: site, start, and the step around each."""
     saving = 0
     """When the last after_request hook had ended."""
     ended: int | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typing as t
 
-from flask import before_render_template, got_request_exception, request_started, template_rendered
+from flask import before_render_template, got_request_exception, template_rendered
 
 from ..definition import Definition
-from .recording import Recording, Remark, now
-from .site import PREPROCESSORS, REQUEST_STARTED, Site
+from .recording import Recording, now
+from .site import Site
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -25,7 +25,6 @@ class SignalSeam:
 
     def __init__(self, app: Flask, recorder: Recorder) -> None:
         self.recorder = recorder
-        self._open: dict[int, list[tuple[Site, int, Site | None]]] = {}
         # blinker holds bound methods weakly; the app's state holds this object.
         before_render_template.connect(self.rendering, app)
         template_rendered.connect(self.rendered, app)
@@ -43,7 +42,7 @@ class SignalSeam:
             name = template.name if type(template.name) is str else "a string"
             site = Site("template", Definition(name, "", None, "this app"))
             recording.templates = (*recording.templates, (name, site))
-            self._open.setdefault(recording.serial, []).append((site, now(), outer))
+            recording.rendering = (*recording.rendering, (site, now(), outer))
             recording.current = site
         except BaseException as own:
             self.recorder.failed("template", own)
@@ -52,12 +51,10 @@ class SignalSeam:
         """A template has been rendered."""
         try:
             recording = self.recorder.current()
-            rows = None if recording is None else self._open.get(recording.serial)
-            if recording is None or not rows:
+            if recording is None or not recording.rendering:
                 return
-            site, start, outer = rows.pop()
-            if not rows:
-                del self._open[recording.serial]
+            *others, (site, start, outer) = recording.rendering
+            recording.rendering = tuple(others)
             recording.current = outer
             recording.note(site, start)
         except BaseException as own:
@@ -68,7 +65,6 @@ class SignalSeam:
         try:
             recording = self.recorder.current()
             if recording is not None:
-                self._open.pop(recording.serial, None)
                 self.recorder.escaped(recording, exception)
         except BaseException as own:
             self.recorder.failed("exception", own)
@@ -79,31 +75,14 @@ def heard(recording: Recording, signal: NamedSignal, app: Flask) -> tuple[str, .
     names = tuple(
         name
         for receiver in signal.receivers_for(app)
-        if not (name := _name(receiver)).startswith("flask_ctxkit.")
+        if not (name := function_name(receiver)).startswith("flask_ctxkit.")
     )
     if names:
         recording.signals = {**recording.signals, signal.name: names}
     return names
 
 
-def _name(receiver: t.Any) -> str:
+def function_name(receiver: t.Any) -> str:
+    """The module and qualified name of *receiver*, or those of its class."""
     owner = receiver if hasattr(receiver, "__qualname__") else type(receiver)
     return f"{owner.__module__}.{owner.__qualname__}"
-
-
-def before_hooks(recording: Recording, app: Flask) -> None:
-    """Called by the kit's own first before_request: note what ran since the match."""
-    start = recording.last_end()
-    if request_started.receivers:
-        members = heard(recording, request_started, app)
-        if members:
-            recording.note(REQUEST_STARTED, start, Remark(members=members))
-    members = _preprocessors(app, recording.request)
-    if members:
-        recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
-
-
-def _preprocessors(app: Flask, request: t.Any) -> tuple[str, ...]:
-    table = app.url_value_preprocessors
-    names = (None, *reversed(request.blueprints)) if table else ()
-    return tuple(_name(function) for name in names for function in table.get(name, ()))

@@ -47,12 +47,16 @@ HEADERS: t.Final = Site(
 )
 """The kit's own headers, told like anyone's."""
 
+RECEIVERS: t.Final = flask_site("signal", "a receiver")
+
 FLASK_FUNCTIONS: t.Final[dict[str, Site]] = {
     "request_context": MAKE_REQUEST,
     "open_session": OPEN_SESSION,
     "match_request": MATCH,
     "raise_routing_exception": MATCH,
+    "preprocess_request": PREPROCESSORS,
     "make_response": MAKE_RESPONSE,
+    "send": RECEIVERS,
     "save_session": SAVE_SESSION,
 }
 """Which step of Flask's own a function in a traceback belongs to."""
