@@ -1,0 +1,70 @@
+"""What runs before the first hook: receivers of ``request_started`` and preprocessors.
+
+No seam tells of each of them, so they are told as blocks with members.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import request_started
+
+from .recording import Recording, Remark
+from .signals import function_name, heard
+from .site import PREPROCESSORS, REQUEST_STARTED
+
+if t.TYPE_CHECKING:
+    from types import CodeType
+
+
+def before_hooks(recording: Recording) -> None:
+    """Called by the kit's own first before_request: note what ran since the match."""
+    recording.opened = True
+    start = recording.last_end()
+    if request_started.receivers:
+        members = heard(recording, request_started, recording.app_context.app)
+        if members:
+            recording.note(REQUEST_STARTED, start, Remark(members=members))
+    members = preprocessors(recording)
+    if members:
+        recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
+
+
+def preprocessors(recording: Recording, until: CodeType | None = None) -> tuple[str, ...]:
+    """The names of the url_value_preprocessors that run for the request, in their order.
+
+    :param until: the code of the last one that ran.
+    """
+    table = recording.app_context.app.url_value_preprocessors
+    names = (None, *reversed(recording.request.blueprints)) if table else ()
+    found: list[str] = []
+    for name in names:
+        for function in table.get(name, ()):
+            found.append(function_name(function))
+            if until is not None and getattr(function, "__code__", None) is until:
+                return tuple(found)
+    return tuple(found)
+
+
+def first_response(recording: Recording, response: t.Any, start: int) -> None:
+    """Note that Flask made *response* between the last step and *start*."""
+    if not recording.opened and recording.has_request:
+        _opening_failed(recording)
+    recording.first_response(response, start)
+
+
+def _opening_failed(recording: Recording) -> None:
+    # Flask handles an HTTP error of a preprocessor or of a receiver without calling anything:
+    # what is seen is a response although no hook ran before it, not even the kit's own.
+    app = recording.app_context.app
+    if not (app.url_value_preprocessors or request_started.receivers):
+        return
+    if any(step[0].phase in {"before_request", "error_handler"} for step in recording.steps):
+        return
+    members = preprocessors(recording)
+    site = PREPROCESSORS if members else REQUEST_STARTED
+    members = members or heard(recording, request_started, app)
+    if members:
+        recording.odd = recording.opened = True
+        note = "one of these raised the HTTP error that is the response"
+        recording.note(site, recording.last_end(), Remark("raised", members=members, note=note))
