@@ -53,6 +53,13 @@ class Remark(t.NamedTuple):
 
 ANSWERED: t.Final = Remark("answered")
 
+_NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
+
+
+def _nobody() -> None:
+    return None
+
+
 Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
 """A step: its site, when it began and ended by :func:`now`, and what it changed."""
 
@@ -60,78 +67,20 @@ Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
 class Recording:
     """The growing record of one context."""
 
-    # Attributes that few recordings set are defaults of the class. No more than 30 are set
-    # on each: CPython shares the keys of so many, and an unshared dict is dearer.
-    name = ""
-    parent: str | None = None
-    reused = False
-    """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
-    shares: t.Callable[[], t.Any] = staticmethod(lambda: None)
-    """The application context that a request found pushed, if it still is one."""
-    shared = False
-    """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
-    odd = False
-    """Whether a step raised, was cut short or was not expected: always examined."""
-    leaked = False
-    streamed = False
-    streaming = False
-    state: State = "running"
-    error: Error | None = None
-    errors: tuple[int, ...] = ()
-    """The identities of the exceptions that steps raised."""
-    pending: tuple[tuple[Site, t.Any], ...] = ()
-    """What an open step had changed when a step inside it began."""
-    signals: t.Mapping[str, tuple[str, ...]] = {}
-    templates: tuple[tuple[str, Site], ...] = ()
-    findings: tuple[t.Any, ...] = ()
-    tail: deque[Noted] | None = None
-    dropped = 0
-    thread: int | None = None
-    """The ident of the thread that runs an async view, where it is another one."""
-    pushed_at = 0
-    block: Site | None = None
-    """What a context was pushed for that no server asked for, until it ended."""
-    method: str | None = None
-    path: str | None = None
-    query: str | None = None
-    endpoint: str | None = None
-    request: t.Any = None
-    app_context: t.Any = None
-    g = NO_G
-    other_g: t.Any = None
-    """A ``g`` that is not a stock one, and is compared after every step."""
-    g_seen: Watcher | None = None
-    changed: tuple[t.Any, ...] = ()
-    """The names that steps changed, in order, for :meth:`shape`."""
-    looks = False
-    """Whether every step ends with a look, since no flag tells of a change."""
-    session: t.Any = None
-    session_seen: Watcher | None = None
-    session_first: Site | None = None
-    """The step that touched the session first."""
-    session_state: str | None = None
-    verdicts: tuple[t.Mapping[str, t.Any], ...] = ()
-    """What was said of the session when it was opened and saved, as plain data."""
-    response: t.Any = None
-    pairs: t.Sequence[t.Any] = ()
-    """The response's headers at the last look."""
-    headers: Headers = ()
-    status: int | None = None
-    sent: int | None = None
-    """How many steps had been noted when the response went to the server."""
-    match_start = match_end = 0
-    opened = False
-    """Whether it was told what ran before the first hook."""
-    rendering: tuple[tuple[Site, int, Site | None], ...] = ()
-    """The templates that are being rendered: site, start, and the step around each."""
-    saving = 0
-    """When the last after_request hook had ended."""
-    ended: int | None = None
-    environ: t.Mapping[str, Captured] | None = None
-    current: Site | None = None
-    """The step that runs now, for whoever asks from another thread."""
+    # One block of memory, and no limit to how many are set: CPython shares the keys of at
+    # most 30 attributes between the dicts of a class, and one more made each cost 1.5 KiB.
+    __slots__ = (
+        "app_context", "block", "changed", "current", "dropped", "ended", "endpoint", "environ",
+        "error", "errors", "findings", "g", "g_known", "g_seen", "has_request", "headers", "kind",
+        "leaked", "looks", "made", "match_end", "match_start", "method", "name", "odd", "opened",
+        "other_g", "pairs", "parent", "path", "pending", "push_app", "pushed_at", "pushed_by",
+        "query", "recorder", "rendering", "request", "response", "reused", "saving", "sent",
+        "serial", "session", "session_first", "session_seen", "session_state", "shared", "shares",
+        "signals", "state", "status", "steps", "streamed", "streaming", "tail", "templates",
+        "thread", "unit", "verdicts", "wall",
+    )  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0915  # each statement is an attribute
         self, recorder: t.Any, serial: int, kind: Kind, unit: Unit, made: tuple[int, int]
     ) -> None:
         self.recorder = recorder
@@ -146,6 +95,74 @@ class Recording:
         self.g_known: dict[str, Captured] = {}
         """What ``g`` held at the last look."""
         self.push_app = made
+        self.name = ""
+        self.parent: str | None = None
+        self.reused = False
+        """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+        self.shares: t.Callable[[], t.Any] = _nobody
+        """The application context that a request found pushed, if it still is one."""
+        self.shared = False
+        """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
+        self.odd = False
+        """Whether a step raised, was cut short or was not expected: always examined."""
+        self.leaked = False
+        self.streamed = False
+        self.streaming = False
+        self.state: State = "running"
+        self.error: Error | None = None
+        self.errors: tuple[int, ...] = ()
+        """The identities of the exceptions that steps raised."""
+        self.pending: tuple[tuple[Site, t.Any], ...] = ()
+        """What an open step had changed when a step inside it began."""
+        self.signals: t.Mapping[str, tuple[str, ...]] = _NO_SIGNALS
+        self.templates: tuple[tuple[str, Site], ...] = ()
+        self.findings: tuple[t.Any, ...] = ()
+        self.tail: deque[Noted] | None = None
+        self.dropped = 0
+        self.thread: int | None = None
+        """The ident of the thread that runs an async view, where it is another one."""
+        self.pushed_at = 0
+        self.block: Site | None = None
+        """What a context was pushed for that no server asked for, until it ended."""
+        self.method: str | None = None
+        self.path: str | None = None
+        self.query: str | None = None
+        self.endpoint: str | None = None
+        self.request: t.Any = None
+        self.app_context: t.Any = None
+        self.g = NO_G
+        self.other_g: t.Any = None
+        """A ``g`` that is not a stock one, and is compared after every step."""
+        self.g_seen: Watcher | None = None
+        self.changed: tuple[t.Any, ...] = ()
+        """The names that steps changed, in order, for :meth:`shape`."""
+        self.looks = False
+        """Whether every step ends with a look, since no flag tells of a change."""
+        self.session: t.Any = None
+        self.session_seen: Watcher | None = None
+        self.session_first: Site | None = None
+        """The step that touched the session first."""
+        self.session_state: str | None = None
+        self.verdicts: tuple[t.Mapping[str, t.Any], ...] = ()
+        """What was said of the session when it was opened and saved, as plain data."""
+        self.response: t.Any = None
+        self.pairs: t.Sequence[t.Any] = ()
+        """The response's headers at the last look."""
+        self.headers: Headers = ()
+        self.status: int | None = None
+        self.sent: int | None = None
+        """How many steps had been noted when the response went to the server."""
+        self.match_start = self.match_end = 0
+        self.opened = False
+        """Whether it was told what ran before the first hook."""
+        self.rendering: tuple[tuple[Site, int, Site | None], ...] = ()
+        """The templates that are being rendered: site, start, and the step around each."""
+        self.saving = 0
+        """When the last after_request hook had ended."""
+        self.ended: int | None = None
+        self.environ: t.Mapping[str, Captured] | None = None
+        self.current: Site | None = None
+        """The step that runs now, for whoever asks from another thread."""
 
     @property
     def id(self) -> str:
@@ -194,7 +211,7 @@ class Recording:
 
         :param given: whether what it holds by now is older than this context.
         """
-        live = getattr(g, "__dict__", None)
+        live: t.Any = getattr(g, "__dict__", None)
         if type(g) is internals.GLOBALS_CLASS:
             if type(live) is not Tracked:
                 live = tracked(live)
