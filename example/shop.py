@@ -127,14 +127,13 @@ def latest_orders(limit: int) -> list[t.Any]:
 def feed() -> Response:
     """Streamed: one line at a time, from the database of the still open context."""
 
-    @stream_with_context
     def lines() -> t.Iterator[str]:
         for found in latest_orders(10):
             time.sleep(0.1)
             yield f"{found['id']:>4}  {found['name']:<14}  {found['state']}\n"
         yield "that is all\n"
 
-    return current_app.response_class(lines(), mimetype="text/plain")
+    return current_app.response_class(stream_with_context(lines()), mimetype="text/plain")
 
 
 @shop.get("/report")

@@ -76,13 +76,12 @@ def nap() -> AnyResponse | str:
     """Sleeps in this view, in the hook before it, or in the body after it."""
     place = request.args.get("place", "view")
     if place == "stream":
-        return Response(nap_in_stream(), mimetype="text/plain")
+        return Response(stream_with_context(nap_in_stream()), mimetype="text/plain")
     if place == "view":
         time.sleep(current_app.config["NAP_SECONDS"])
     return "Good morning.\n"
 
 
-@stream_with_context
 def nap_in_stream() -> t.Iterator[str]:
     yield "Good night"
     time.sleep(current_app.config["NAP_SECONDS"])
