@@ -66,7 +66,7 @@ class State:
             config.redact_allow,
             cookie_names=(app.config["SESSION_COOKIE_NAME"],),
         )
-        self.registry = Registry(app.name, config.stuck_after)
+        self.registry = Registry(app.name, config.stuck_after, self.redactor.url)
         self.rules = Rules(config)
         self.store = MemoryStore(config.max_traces)
         self.recorder = Recorder(

@@ -105,9 +105,13 @@ class Registry:
     """The live contexts of one app.
 
     :param stuck_after: seconds after which a context is called stuck.
+    :param shown: what may be shown of a request's path.
     """
 
-    def __init__(self, app_name: str, stuck_after: float = 10.0) -> None:
+    def __init__(
+        self, app_name: str, stuck_after: float = 10.0, shown: t.Callable[[str], str] = str
+    ) -> None:
+        self.shown = shown
         self.app_name = app_name
         self.stuck_after = stuck_after
         self.recording = False
@@ -278,7 +282,7 @@ class Registry:
                 app=found.context.app.name,
                 unit=found.unit,
                 method=None if request is None else request.method,
-                path=None if request is None else request.path,
+                path=None if request is None else self.shown(request.path),
                 endpoint=None if request is None else request.endpoint,
                 age_s=age,
                 age_exact=False,
@@ -299,7 +303,7 @@ class Registry:
         wall = time.time()
         request = None if ctx is None else internals.request_of(ctx)
         method = recording.method if recording else request.method if request else None
-        path = recording.path if recording else request.path if request else None
+        path = recording.path if recording else self.shown(request.path) if request else None
         what = f"the context of {method} {path}" if path else "an application context"
         pushed = push_site(recording) if recording else None
         leak = Leak(

@@ -13,6 +13,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Mapping
 
 Capture = t.Callable[[str, t.Any], t.Any]
+Kind = t.Literal["app", "request"]
+NAMES: t.Final = 200
+"""The most names of one namespace that are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class StackedContext:
     although it was popped.
     """
 
-    kind: t.Literal["app", "request"]
+    kind: Kind
     app: str
     pushed: str | None
     method: str | None
@@ -54,11 +57,11 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
     was recorded, so contexts of apps without a kit that stand above that one are not seen.
     """
     here = current_unit()
-    known = {id(ctx): record for _, ctx, record in registry.pushed()}
+    pushed = registry.pushed()
     units = {here.key: here}
     apps: dict[str, list[t.Any]] = {here.key: internals.app_stack()}
     requests: dict[str, list[t.Any]] = {here.key: internals.request_stack()}
-    for unit, ctx, _ in registry.pushed():
+    for unit, ctx, _ in pushed:
         if unit.key == here.key:
             continue
         # The last one that was pushed knows what it stands on.
@@ -68,12 +71,11 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
             apps[unit.key] = internals.stack_below(app_context)
         if internals.request_of(ctx) is not None:
             requests[unit.key] = _requests(internals.stack_below(ctx))
+    look = Look({id(ctx): record for _, ctx, record in pushed}, capture, registry.shown)
     return Stacks(
         units=units,
-        app_stack={key: _told(stack, "app", known, capture) for key, stack in apps.items()},
-        request_stack={
-            key: _told(stack, "request", known, capture) for key, stack in requests.items()
-        },
+        app_stack={key: look.told(stack, "app") for key, stack in apps.items()},
+        request_stack={key: look.told(stack, "request") for key, stack in requests.items()},
         current=here.key,
     )
 
@@ -83,48 +85,44 @@ def _requests(stack: list[t.Any]) -> list[t.Any]:
     return [ctx for ctx in stack if internals.request_of(ctx) is not None]
 
 
-def _told(
-    stack: list[t.Any],
-    kind: t.Literal["app", "request"],
-    known: Mapping[int, Watched],
-    capture: Capture,
-) -> tuple[StackedContext, ...]:
-    last = len(stack) - 1
-    return tuple(
-        describe(ctx, kind, known.get(id(ctx)), capture, top=position == last)
-        for position, ctx in enumerate(stack)
-    )
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Turns contexts into records: what is recorded of them, and how values are shown."""
 
+    known: Mapping[int, Watched]
+    capture: Capture
+    shown: t.Callable[[str], str]
 
-def describe(
-    ctx: t.Any,
-    kind: t.Literal["app", "request"],
-    record: Watched | None,
-    capture: Capture,
-    *,
-    top: bool = False,
-) -> StackedContext:
-    """*ctx* as a record. Looking at its session doesn't count as access."""
-    request = internals.request_of(ctx)
-    g = getattr(getattr(ctx, "g", None), "__dict__", {}) if kind == "app" else {}
-    return StackedContext(
-        kind=kind,
-        app=ctx.app.name,
-        pushed=None if record is None else push_site(record),
-        method=None if request is None else request.method,
-        path=None if request is None else request.path,
-        endpoint=None if request is None else request.endpoint,
-        started=None if record is None else record.started,
-        g={str(name): capture(str(name), value) for name, value in list(g.items())},
-        session=_session(ctx, capture) if kind == "request" else None,
-        pushed_times=internals.push_count(ctx),
-        zombie=not internals.is_pushed(ctx),
-        top=top,
-    )
+    def told(self, stack: list[t.Any], kind: Kind) -> tuple[StackedContext, ...]:
+        """The records of *stack*, bottom to top."""
+        last = len(stack) - 1
+        return tuple(self.context(ctx, kind, top=n == last) for n, ctx in enumerate(stack))
 
+    def context(self, ctx: t.Any, kind: Kind, *, top: bool = False) -> StackedContext:
+        """*ctx* as a record. Looking at its session doesn't count as access."""
+        request, record = internals.request_of(ctx), self.known.get(id(ctx))
+        g = getattr(getattr(ctx, "g", None), "__dict__", {}) if kind == "app" else {}
+        return StackedContext(
+            kind=kind,
+            app=ctx.app.name,
+            pushed=None if record is None else push_site(record),
+            method=None if request is None else request.method,
+            path=None if request is None else self.shown(request.path),
+            endpoint=None if request is None else request.endpoint,
+            started=None if record is None else record.started,
+            g=self._names(list(dict.items(g))),
+            session=self._session(ctx) if kind == "request" else None,
+            pushed_times=internals.push_count(ctx),
+            zombie=not internals.is_pushed(ctx),
+            top=top,
+        )
 
-def _session(ctx: t.Any, capture: Capture) -> dict[str, t.Any]:
-    raw = internals.raw_session(ctx)
-    items = list(dict.items(raw)) if issubclass(type(raw), dict) else []
-    names = {str(name): capture(str(name), value) for name, value in items}
-    return {"opened": raw is not None, "names": names}
+    def _session(self, ctx: t.Any) -> dict[str, t.Any]:
+        raw = internals.raw_session(ctx)
+        items = list(dict.items(raw)) if issubclass(type(raw), dict) else []
+        return {"opened": raw is not None, "names": self._names(items)}
+
+    def _names(self, items: list[tuple[t.Any, t.Any]]) -> dict[str, t.Any]:
+        # Not str(name): a key may be an object of the user's.
+        named = [(n if type(n) is str else f"<{type(n).__name__}>", v) for n, v in items[:NAMES]]
+        return {name: self.capture(name, value) for name, value in named}
