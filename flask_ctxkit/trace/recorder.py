@@ -55,6 +55,8 @@ PUBLIC: t.Final = frozenset({
 })  # fmt: skip
 """Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
 
+_app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
+
 Sink = t.Callable[[Recording], object]
 
 
@@ -173,11 +175,14 @@ class Recorder:
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
-        ctx = internals.current_app_context(None)
-        recording: Recording | None = getattr(ctx, KEY, None)
-        if internals.ONE_CONTEXT:
-            return recording
-        if recording is not None and recording.has_request and not recording.shared:
+        ctx = _app_context(None)
+        try:
+            recording: Recording | None = ctx._ctxkit  # noqa: SLF001  # an attribute of ours
+        except AttributeError:  # no context, or one that was made before the seams were set
+            recording = None
+        if internals.ONE_CONTEXT or (
+            recording is not None and recording.has_request and not recording.shared
+        ):
             return recording
         # A request may have found this application context pushed, and share it.
         request_context = internals.current_request_context()

@@ -15,14 +15,12 @@ if t.TYPE_CHECKING:
 class Site:
     """Compared by identity, so that a request's way is a tuple of sites."""
 
-    __slots__ = ("answers", "blueprint", "definition", "phase")
+    __slots__ = ("blueprint", "definition", "phase")
 
     def __init__(self, phase: Phase, definition: Definition, blueprint: str | None = None) -> None:
         self.phase = phase
         self.definition = definition
         self.blueprint = blueprint
-        self.answers = phase == "before_request"
-        """Whether a result other than None is the response."""
 
 
 def flask_site(phase: Phase, name: str | None = None) -> Site:
