@@ -25,8 +25,8 @@ from .findings.yours import rule_of
 from .pipeline import Pipeline
 from .redact import Redactor
 from .session.interface import CtxSessionInterface
-from .trace.calls import call_app
-from .trace.functions import observe_functions, original, wrap
+from .trace.calls import call_app, inner_app
+from .trace.functions import observe_functions, wrap
 from .trace.opening import before_hooks, first_response
 from .trace.pushes import observe_contexts
 from .trace.recorder import KEY, Recorder
@@ -170,35 +170,36 @@ class State:
 
     # ------------------------------------------------------------------------ the seam
 
-    def call(
-        self,
-        inner: t.Callable[..., t.Any],
-        environ: WSGIEnvironment,
-        start_response: StartResponse,
-    ) -> t.Any:
-        """Answer one call of the app's ``wsgi_app``."""
-        if not self._resolved:
-            app = self._app()
-            if app is not None:
-                self.resolve(app, environ)
-        if self._pages is not None and environ.get("PATH_INFO", "").startswith(
-            self.config.url_prefix
-        ):
-            answer = self._page(environ, start_response)
-            if answer is not None:
-                return answer
+    def seam(self, app: Flask) -> t.Callable[..., t.Any]:
+        """What answers each call of the app's ``wsgi_app`` from now on."""
+        inner, recorder, prefix = inner_app(app), self.recorder, self.config.url_prefix
         top = internals.current_app_context
-        before = top(None)
-        if before is not None:
-            self._entered(before, environ)
-        try:
-            if self.tracing:
-                return call_app(inner, self.recorder, environ, start_response)
-            return inner(environ, start_response)
-        finally:
-            after = top(None)
-            if after is not None and after is not before:
-                self._exited(after)
+
+        def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+            if not self._resolved:
+                self._resolve(environ)
+            if self._pages is not None and environ.get("PATH_INFO", "").startswith(prefix):
+                answer = self._page(environ, start_response)
+                if answer is not None:
+                    return answer
+            before = top(None)
+            if before is not None:
+                self._entered(before, environ)
+            try:
+                if self.tracing:
+                    return call_app(inner, recorder, environ, start_response)
+                return inner(environ, start_response)
+            finally:
+                after = top(None)
+                if after is not None and after is not before:
+                    self._exited(after)
+
+        return wsgi_app
+
+    def _resolve(self, environ: WSGIEnvironment) -> None:
+        app = self._app()
+        if app is not None:
+            self.resolve(app, environ)
 
     @property
     def first_done(self) -> bool:
@@ -310,12 +311,7 @@ class CtxKit:
         state.own_hooks = self._register_hooks(app, state)
         if state.config.session_interface and _has_stock_sessions(app):
             app.session_interface = CtxSessionInterface()
-        inner = original(app, "wsgi_app")
-
-        def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
-            return state.call(inner, environ, start_response)
-
-        app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+        app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 
     def before_first_request(self, function: F) -> F:
@@ -340,7 +336,7 @@ class CtxKit:
         return rule
 
     def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
-        """The kit's hooks, so that the before hook runs first and the others run last."""
+        """The kit's hooks, so that one runs before all others and one after them."""
         recorder, reference = state.recorder, weakref.ref(app)
         table, first = app.url_value_preprocessors, self._before_first
 
@@ -369,20 +365,7 @@ class CtxKit:
                         recorder.failed("after_request", own)
             return response
 
-        def ctxkit_teardown_request(exc: BaseException | None) -> None:
-            """The end of the request's own teardown functions."""
-
-        def ctxkit_teardown_appcontext(exc: BaseException | None) -> None:
-            """The end of the context's teardown functions."""
-
-        # Flask runs after and teardown functions in reverse, so the first one is the last.
+        # Flask runs after_request functions in reverse, so the first one is the last.
         app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
         app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
-        app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
-        app.teardown_appcontext_funcs.insert(0, ctxkit_teardown_appcontext)
-        return (
-            ctxkit_before_request,
-            ctxkit_after_request,
-            ctxkit_teardown_request,
-            ctxkit_teardown_appcontext,
-        )
+        return (ctxkit_before_request, ctxkit_after_request)

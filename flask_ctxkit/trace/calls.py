@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+import weakref
 from types import GeneratorType
 
 from flask import request_finished
@@ -14,8 +15,23 @@ from .site import POP, STREAM
 
 if t.TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from flask import Flask
 
     from .recorder import Recorder
+
+
+def inner_app(app: Flask) -> t.Callable[..., t.Any]:
+    """The ``wsgi_app`` that *app* has: another's, or its class's method, which holds it weakly."""
+    set_before = app.__dict__.get("wsgi_app")
+    if set_before is not None:
+        return t.cast("t.Callable[..., t.Any]", set_before)
+    method: t.Any = type(app).wsgi_app
+    reference = weakref.ref(app)
+
+    def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+        return method(reference(), environ, start_response)
+
+    return wsgi_app
 
 
 def call_app(
@@ -27,7 +43,7 @@ def call_app(
     """Call the WSGI app *inner* and watch its response to the end."""
     recording: Recording | None = None
 
-    def start(status: str, headers: t.Any, *exc_info: t.Any) -> t.Any:
+    def start(status: str, headers: t.Any, exc_info: t.Any = None) -> t.Any:
         nonlocal recording
         try:
             recording = recorder.current()
@@ -38,7 +54,9 @@ def call_app(
                     heard(recording, request_finished, recording.app_context.app)
         except BaseException as own:
             recorder.failed("start_response", own)
-        return start_response(status, headers, *exc_info)
+        if exc_info is None:
+            return start_response(status, headers)
+        return start_response(status, headers, exc_info)
 
     try:
         body = inner(environ, start)
