@@ -26,7 +26,10 @@ _NOTHING: t.Final[dict[str, t.Any]] = {}
 
 
 class Watcher:
-    """A namespace as the last look left it."""
+    """A namespace as the last look left it.
+
+    It is read with dict's own methods: those of a session may count a look as access.
+    """
 
     __slots__ = ("_capture", "_known", "_names", "_values")
 
@@ -35,8 +38,8 @@ class Watcher:
         self._known: dict[str, Captured] | None = None
         self._names: list[t.Any]
         self._values: list[t.Any]
-        if live:
-            self._names, self._values = [*live], [*live.values()]
+        if live is not None and dict.__len__(live):
+            self._names, self._values = [*dict.keys(live)], [*dict.values(live)]
         else:
             self._names = self._values = _EMPTY
 
@@ -50,16 +53,20 @@ class Watcher:
     def look(self, live: Live) -> Delta | None:
         """What changed in *live* since the last look, or None."""
         names, values = self._names, self._values
-        before, count = len(names), len(live)
+        before, count = len(names), dict.__len__(live)
         # Most steps change nothing, and most that do only add.
-        if before <= count and all(map(is_, values, live.values())) and all(map(is_, names, live)):
+        if (
+            before <= count
+            and all(map(is_, values, dict.values(live)))
+            and all(map(is_, names, dict.keys(live)))
+        ):
             return None if before == count else self._added(live, before, count)
         return self._differ(live)
 
     def _added(self, live: Live, before: int, count: int) -> Delta:
         if count > NAMES:
             return t.cast("Delta", self._differ(live))
-        self._names, self._values = [*live], [*live.values()]
+        self._names, self._values = [*dict.keys(live)], [*dict.values(live)]
         capture, added = self._capture, {}
         for place in range(before, count):
             name = name_of(self._names[place])
@@ -72,7 +79,7 @@ class Watcher:
     def _differ(self, live: Live) -> Delta | None:
         known = self.known()
         before = dict(zip(map(name_of, self._names), self._values, strict=True))
-        self._names, self._values = [*live], [*live.values()]
+        self._names, self._values = [*dict.keys(live)], [*dict.values(live)]
         added: dict[str, Captured] = {}
         changed: dict[str, Captured] = {}
         after: dict[str, Captured] = {}
@@ -134,8 +141,8 @@ def merged(first: Delta | None, second: Delta | None) -> Delta | None:
 
 def _sides(delta: Delta) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
     added, changed, removed = delta
-    before = {n: MISSING for n in added} | {n: v[0] for n, v in changed.items()} | {**removed}
-    after = {**added} | {n: v[1] for n, v in changed.items()} | {n: MISSING for n in removed}
+    before = dict.fromkeys(added, MISSING) | {n: v[0] for n, v in changed.items()} | {**removed}
+    after = {**added} | {n: v[1] for n, v in changed.items()} | dict.fromkeys(removed, MISSING)
     return before, after
 
 
