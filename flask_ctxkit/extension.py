@@ -8,7 +8,6 @@ import threading
 import time
 import typing as t
 import weakref
-from dataclasses import fields
 
 from flask import request_started
 from flask.logging import default_handler, has_level_handler
@@ -142,13 +141,12 @@ class State:
 
     def judged(self, verdict: Verdict) -> None:
         """Note *verdict* on the trace of the request that it is about."""
-        recording = self.recorder.current()
-        if recording is None:  # while the session is opened, the context is not bound yet
-            recording = getattr(internals.current_request_context(), KEY, None)
+        # While the session is opened, no recording is bound to the application context yet.
+        recording = getattr(internals.current_request_context(), KEY, None)
         if recording is not None:
-            told = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
-            recording.verdicts = (*recording.verdicts, told)
-            recording.odd = recording.odd or verdict.severity in {"warning", "error"}
+            recording.verdicts = (*recording.verdicts, verdict)
+            if verdict.severity in {"warning", "error"}:
+                recording.odd = True
 
     def _announce(self, environ: WSGIEnvironment) -> None:
         """Log once where the pages are; in debug the log reaches the terminal, like Flask's."""

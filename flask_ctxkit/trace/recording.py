@@ -143,8 +143,8 @@ class Recording:
         self.session_first: Site | None = None
         """The step that touched the session first."""
         self.session_state: str | None = None
-        self.verdicts: tuple[t.Mapping[str, t.Any], ...] = ()
-        """What was said of the session when it was opened and saved, as plain data."""
+        self.verdicts: tuple[t.Any, ...] = ()
+        """What was said of the session when it was opened and saved, as records."""
         self.response: t.Any = None
         self.pairs: t.Sequence[t.Any] = ()
         """The response's headers at the last look."""
