@@ -6,6 +6,7 @@ import inspect
 import textwrap
 import typing as t
 from dataclasses import dataclass
+from functools import cached_property
 
 from flask import Blueprint, abort, current_app, redirect, render_template, url_for
 
@@ -41,9 +42,9 @@ class Mistake:
     def path(self) -> str:
         return f"/broken/{self.name}"
 
-    @property
+    @cached_property
     def source(self) -> str:
-        body = inspect.getsource(self.plant).split("\n", 2)[2]
+        _, _, body = inspect.getsource(self.plant).partition("\n")
         return textwrap.dedent(body).strip("\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import typing as t
 from dataclasses import dataclass
 from importlib import metadata
@@ -87,11 +88,24 @@ def _source(module: str, app: Flask) -> str:
         return {"flask": "Flask"}.get(top, top)
     if top == app.import_name.partition(".")[0] or top == "__main__":
         return "this app"
-    names = _distributions().get(top)
+    return _distribution(top) if _is_installed(top) else "this app"
+
+
+def _is_installed(top: str) -> bool:
+    """Whether the top-level module *top* came with a distribution, and not with the app."""
+    origin = getattr(getattr(sys.modules.get(top), "__spec__", None), "origin", None) or ""
+    return "site-packages" in origin or "dist-packages" in origin
+
+
+@functools.lru_cache(maxsize=512)
+def _distribution(top: str) -> str:
+    """The name of the distribution that installed the module *top*.
+
+    Most are named like their module, which one look tells. The table of all of them takes
+    tens of milliseconds to make, and this may run in somebody's request.
+    """
+    try:
+        return metadata.distribution(top).name
+    except metadata.PackageNotFoundError:
+        names = metadata.packages_distributions().get(top)
     return names[0] if names else "this app"
-
-
-@functools.lru_cache(maxsize=1)
-def _distributions() -> t.Mapping[str, list[str]]:
-    # Reads the metadata of every installed distribution, about 10 ms: once, off the request.
-    return metadata.packages_distributions()

@@ -8,6 +8,7 @@ import threading
 import time
 import typing as t
 import weakref
+from dataclasses import fields
 
 from flask import request_started
 from flask.logging import default_handler, has_level_handler
@@ -37,6 +38,7 @@ if t.TYPE_CHECKING:
 
     from .contexts.registry import Leak
     from .findings.model import Rule
+    from .session.model import Verdict
     from .web.pages import Pages
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
@@ -130,6 +132,19 @@ class State:
         observe_contexts(app, self.recorder)
         observe_functions(app, self.recorder, self.own_hooks)
         self._signal_seam = SignalSeam(app, self.recorder)
+        interface = app.session_interface
+        if isinstance(interface, CtxSessionInterface):
+            interface.on_verdict = self.judged
+
+    def judged(self, verdict: Verdict) -> None:
+        """Note *verdict* on the trace of the request that it is about."""
+        recording = self.recorder.current()
+        if recording is None:  # while the session is opened, the context is not bound yet
+            recording = getattr(internals.current_request_context(), KEY, None)
+        if recording is not None:
+            told = {f.name: getattr(verdict, f.name) for f in fields(verdict)}
+            recording.verdicts = (*recording.verdicts, told)
+            recording.odd = recording.odd or verdict.severity in {"warning", "error"}
 
     def _announce(self, environ: WSGIEnvironment) -> None:
         """Log once where the pages are; in debug the log reaches the terminal, like Flask's."""

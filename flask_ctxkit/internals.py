@@ -98,6 +98,12 @@ def is_pushed(ctx: Context) -> bool:
     return bool(_tokens(ctx))
 
 
+def is_current(ctx: Context) -> bool:
+    """Whether *ctx* is the one on top of its stack, for the caller."""
+    in_request = request_of(ctx) is not None
+    return ctx is (current_request_context() if in_request else _app_var.get(None))
+
+
 def push_count(ctx: Context) -> int:
     """How many pops *ctx* is away from its end."""
     return int(ctx._push_count) if ONE_CONTEXT else len(ctx._cv_tokens)  # noqa: SLF001

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import typing as t
 
 import pytest
 
+if t.TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NEEDY = ("browser", "server", "service", "index")
 """Marks of tests that skip themselves where the machine lacks what they need."""
 
@@ -22,3 +27,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped although CTXKIT_REQUIRE_ALL is set: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="module")
+def browser() -> t.Iterator[Browser]:
+    """The machine's own Chromium, without a window; for tests marked ``browser``."""
+    path = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if path is None:
+        pytest.skip("there is no Chromium here")
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -17,7 +17,7 @@ LEAVES = {
     "errors", "signals", "redact", "config", "globals", "internals", "definition", "units",
 }  # fmt: skip
 ROOMS = {"contexts", "session", "resources", "trace", "workers"}
-RECORDS = {"trace.model", "contexts.registry"}
+RECORDS = {"trace.model", "contexts.registry", "session.model"}
 
 ALLOWED: dict[str, set[str]] = {
     **{leaf: {"errors", leaf} for leaf in LEAVES},
@@ -43,7 +43,7 @@ PRIVATE = {
     "_after_request_functions", "_got_first_request", "_is_setup_finished",
 }  # fmt: skip
 # It looks for these names in the modules of others.
-LOOKS_FOR_PRIVATE_NAMES = PACKAGE / "findings" / "setup.py"
+LOOKS_FOR_PRIVATE_NAMES = PACKAGE / "findings" / "removals.py"
 BANNED_NAMES = {"utils", "helpers", "core", "common", "misc", "manager", "base_utils"}
 TOP_LEVEL = {
     "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "flask_ctxkit", "tests", "example",

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 import typing as t
+from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from example import create_app
 from example.mistakes import MISTAKES, Mistake
 from example.stops import STOPS, Link
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from flask import Flask
     from flask.testing import FlaskClient
+    from playwright.sync_api import Browser
 
 FAILING = "/refunds"
 # Named neither app nor client: pytest-flask would push a request context around each test.
@@ -219,6 +227,8 @@ def test_each_switch_plants_a_mistake_that_is_named(
     page = visitor.get("/break").text
     assert page.count('class="said"') >= 1
     assert page.count('aria-checked="true"') == 1
+    assert str(escape(mistake.source)) in page
+    assert mistake.source.startswith(("@", "def ", "app.", "pages", "begun"))
     visitor.post(f"/break/{mistake.name}")
     visitor.get("/")
     assert codes(visitor) == []
@@ -249,3 +259,62 @@ def test_workers_that_start_together_agree_on_the_secret(tmp_path: Path) -> None
     assert secret_key(tmp_path) == first
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
     assert [file.name for file in tmp_path.iterdir()] == ["secret_key"]
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> t.Iterator[str]:
+    """The example as a user starts it, with its reloader, on a free port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    factory = f"example:create_app({{'DATABASE': '{tmp_path / 'teahouse.sqlite3'}'}})"
+    command = [sys.executable, "-m", "flask", "--app", factory, "run", "--debug"]
+    with (tmp_path / "output").open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=Path(__file__).parent.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # the reloader is a second process
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.mark.browser
+@pytest.mark.server
+def test_click_through(address: str, browser: Browser) -> None:
+    """From the tour to the stacks, to the sleepers, and from a switch to what the kit says."""
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{address}/")
+    page.get_by_role("button", name="Pile contexts up").click()
+    assert page.url == f"{address}/_ctx/stacks"
+    page.get_by_text("pile", exact=False).first.wait_for()
+    page.goto(f"{address}/")
+    page.get_by_role("button", name="Send three to sleep").click()
+    assert page.url == f"{address}/_ctx/live"
+    page.get_by_text("nap_in_hook", exact=False).first.wait_for()
+    page.get_by_text("nap_in_stream", exact=False).first.wait_for(state="attached")
+    page.goto(f"{address}/break")
+    card = page.locator("#hook-order")
+    card.get_by_role("switch").click()
+    card.get_by_role("button", name="Make it happen").click()
+    assert "greet asks for g.visitor before load_visitor sets it" in card.inner_text()
+    card.get_by_role("link", name="more").click()
+    page.get_by_text("hook-order", exact=True).first.wait_for()
+    page.goto(f"{address}/break")
+    card.get_by_role("switch").click()
+    assert card.get_by_role("switch").get_attribute("aria-checked") == "false"
+    assert card.locator(".said").count() == 0
+    assert said == []

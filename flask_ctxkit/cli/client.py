@@ -212,7 +212,8 @@ def _report(status: int, body: bytes, url: str) -> Report:
 
 def _decoded(body: bytes) -> Report | None:
     try:
-        report = json.loads(body)
+        # NaN is no JSON, and what can't be known is null.
+        report = json.loads(body, parse_constant=lambda _: None)
     except (ValueError, RecursionError):
         return None
     schema = report.get("schema") if isinstance(report, dict) else None

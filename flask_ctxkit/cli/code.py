@@ -78,7 +78,12 @@ def _app_report(app: Flask) -> Report:
 
 def on_the_wire(report: t.Mapping[str, t.Any]) -> Report:
     """A report of this process as one that came over HTTP: tuples are lists, and so on."""
-    return t.cast("Report", json.loads(json.dumps(report)))
+    return t.cast("Report", json.loads(json.dumps(report, default=_listed)))
+
+
+def _listed(value: t.Any) -> t.Any:
+    # Mappings and sequences of records that json doesn't know by their type.
+    return dict(value) if hasattr(value, "items") else list(value)
 
 
 def _all_hooks(settings: Settings) -> None:
@@ -178,6 +183,7 @@ def _running_places(settings: Settings, name: str) -> tuple[list[dict[str, t.Any
 @imports
 def try_command(
     settings: Settings,
+    *,
     method: str,
     path: str,
     headers: tuple[str, ...],

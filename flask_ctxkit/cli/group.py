@@ -24,10 +24,6 @@ PIPE_CLOSED: t.Final = 141
 """As a shell counts a process that SIGPIPE ended."""
 
 
-class AnswerIsNoError(CtxKitError):
-    """The question was answered, and the answer is "no": it ends with exit code 1."""
-
-
 class CtxGroup(click.Group):
     """A group that ends without a traceback whatever the other side or the user does."""
 
@@ -47,21 +43,15 @@ class CtxGroup(click.Group):
             ctx.exit(PIPE_CLOSED)
         except CtxKitError as error:
             _tell(ctx, error)
-            ctx.exit(_exit_code(error))
+            ctx.exit(error.exit_code if isinstance(error, AskError) else WRONG)
         return result
-
-
-def _exit_code(error: CtxKitError) -> int:
-    if isinstance(error, AskError):
-        return error.exit_code
-    return NO if isinstance(error, AnswerIsNoError) else WRONG
 
 
 def _tell(ctx: click.Context, error: CtxKitError) -> None:
     settings = settings_of(ctx)
     if settings.format == "json":
         # A program that reads the answer reads the error in the same place.
-        code = error.code if isinstance(error, AskError) else type(error).__name__
+        code = getattr(error, "code", "wrong-use")
         settings.console().json(error_report(code, error.message))
         return
     shown = advice(error) if isinstance(error, NobodyError) else notice(error.message)

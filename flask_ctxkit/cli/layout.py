@@ -9,6 +9,8 @@ from .document import Cell, Column, Rule, Span, Style, Table, plain
 from .text import cells, cut, head
 
 GUTTER: t.Final = 2
+USUAL: t.Final = 60
+"""Cells up to which a column is padded where there is no width to fit into."""
 
 
 def width_of(spans: Cell) -> int:
@@ -18,9 +20,13 @@ def width_of(spans: Cell) -> int:
 
 def fitted(spans: Cell, width: int, *, right: bool = False, cut_end: bool = True) -> Cell:
     """*spans* in exactly *width* cells: cut or padded."""
-    shown = _cut(spans, width, cut_end=cut_end)
-    pad = Span(" " * (width - width_of(shown)))
-    return (pad, *shown) if right else (*shown, pad)
+    return padded(_cut(spans, width, cut_end=cut_end), width, right=right)
+
+
+def padded(spans: Cell, width: int, *, right: bool = False) -> Cell:
+    """*spans* in at least *width* cells."""
+    pad = Span(" " * max(width - width_of(spans), 0))
+    return (pad, *spans) if right else (*spans, pad)
 
 
 def _cut(spans: Cell, width: int, *, cut_end: bool) -> Cell:
@@ -118,7 +124,8 @@ class Fitted:
 
 
 def fit(table: Table, width: int | None, gutter: int = GUTTER) -> Fitted:
-    """*table* in at most *width* cells; nothing is cut where that is None.
+    """*table* in at most *width* cells. Where that is None nothing is cut, and columns are
+    as wide as most need.
 
     Columns shrink to their ``least`` first; where that isn't enough, one by one is dropped.
     A column of empty cells says nothing and is left out.
@@ -131,7 +138,7 @@ def fit(table: Table, width: int | None, gutter: int = GUTTER) -> Fitted:
     ]
     filled = [i for i in range(len(columns)) if any(width_of(row[i]) for row in rows)]
     kept = filled if width is None else _kept(columns, natural, filled, width, gutter)
-    sizes = [natural[i] for i in kept]
+    sizes = [min(natural[i], USUAL) if width is None else natural[i] for i in kept]
     if width is not None:
         sizes = _shrunk(sizes, [columns[i] for i in kept], width, gutter)
     shown = tuple(

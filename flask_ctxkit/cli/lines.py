@@ -108,6 +108,11 @@ def _fitted_cells(row: Row, fitted: layout.Fitted) -> t.Iterator[Cell]:
         yield layout.fitted(content, size, right=column.right, cut_end=column.cut_end)
 
 
+def _padded_cells(row: Row, fitted: layout.Fitted) -> t.Iterator[Cell]:
+    for content, column, size in zip(row, fitted.table.columns, fitted.sizes, strict=True):
+        yield layout.padded(content, size, right=column.right)
+
+
 def _dropped_text(fitted: layout.Fitted, width: int) -> str:
     return f"(no room in {width} columns for: {', '.join(fitted.dropped).lower()})"
 
@@ -143,11 +148,15 @@ def _markdown_table(table: Table, width: int | None) -> t.Iterator[str]:
     # "| " before and " |" behind; " | " between.
     fitted = layout.fit(escaped, None if width is None else width - 4, 3)
     columns = fitted.table.columns
-    yield _markdown_row(tuple(cell(column.name) for column in columns), fitted)
+    whole = width is None
+    yield _markdown_row(tuple(cell(column.name) for column in columns), fitted, whole=whole)
     pairs = zip(columns, fitted.sizes, strict=True)
     yield f"| {' | '.join(_dashes(column, size) for column, size in pairs)} |"
     for row in fitted.table.rows:
-        yield _markdown_rule(row, columns) if isinstance(row, Rule) else _markdown_row(row, fitted)
+        if isinstance(row, Rule):
+            yield _markdown_rule(row, columns)
+        else:
+            yield _markdown_row(row, fitted, whole=whole)
     if fitted.dropped and width is not None:
         yield _dropped_text(fitted, width)
 
@@ -168,5 +177,6 @@ def _markdown_rule(rule: Rule, columns: t.Sequence[Column]) -> str:
     return f"| *{rule.text}* {'| ' * (len(columns) - 1)}|"
 
 
-def _markdown_row(row: Row, fitted: layout.Fitted) -> str:
-    return f"| {' | '.join(plain(content) for content in _fitted_cells(row, fitted))} |"
+def _markdown_row(row: Row, fitted: layout.Fitted, *, whole: bool) -> str:
+    shown = _padded_cells(row, fitted) if whole else _fitted_cells(row, fitted)
+    return f"| {' | '.join(map(plain, shown))} |"

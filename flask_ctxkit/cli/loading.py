@@ -23,6 +23,8 @@ FRAMES: t.Final = 4
 class LoadError(CtxKitError):
     """The app could not be imported or made."""
 
+    code = "not-imported"
+
 
 @contextlib.contextmanager
 def quiet_output() -> t.Iterator[None]:

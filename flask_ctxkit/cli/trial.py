@@ -12,8 +12,14 @@ if t.TYPE_CHECKING:
     from flask import Flask
 
 
+MOST: t.Final = 1024 * 1024
+"""Bytes of the body that are read at least, if it has so many."""
+
+
 class TrialError(CtxKitError):
     """The request could not be watched."""
+
+    code = "not-recorded"
 
 
 def tried(
@@ -26,32 +32,37 @@ def tried(
     :raises TrialError: where the app refuses a kit, or nothing was recorded.
     """
     state = _watched(app)
-    known = {trace.id for trace in state.store.newest()}
-    try:
-        app.test_client().open(path, method=method, headers=list(headers), data=data)
-    except Exception as error:  # the app's, propagated in debug and testing
-        failure: Exception | None = error
-    else:
-        failure = None
-    fresh = [trace for trace in state.store.newest() if trace.id not in known]
-    # Contexts that the request opened inside itself have traces of their own.
-    outer = (
-        next((tr for tr in fresh if tr.path == path.partition("?")[0]), None)
-        or (fresh or [None])[-1]
-    )
-    if outer is None:
+    failure = _run(app, path, method=method, headers=list(headers), data=data)
+    # Contexts that the request opened inside itself have traces of their own; its own ends
+    # last. A kit without an app's requests so far has no other.
+    found = next((trace for trace in state.store.newest() if trace.kind == "request"), None)
+    if found is None:
         raise TrialError(f"Nothing was recorded of {method} {path}.") from failure
     from ..report import trace
 
-    return trace(state, fresh[0].id)
+    return trace(state, found.id)
 
 
-def _run(app: Flask, path: str, **request: t.Any) -> Exception | None:
+def _run(app: Flask, path: str, **request: t.Any) -> BaseException | None:
+    """Send the request and read its body; the exception that escaped, or None."""
     try:
-        app.test_client().open(path, **request).close()
-    except Exception as error:  # the app's, propagated in debug and testing
+        response = app.test_client().open(path, **request)
+        try:
+            _read(response.iter_encoded())
+        finally:
+            response.close()
+    except (Exception, SystemExit) as error:  # the app's, propagated in debug and testing
         return error
     return None
+
+
+def _read(chunks: t.Iterator[bytes]) -> None:
+    # A stream does its work while it is read, but it may never end.
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > MOST:
+            break
 
 
 def _watched(app: Flask) -> t.Any:

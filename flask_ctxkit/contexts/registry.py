@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from .. import internals
 from ..definition import short_path
-from ..units import current_unit
+from ..units import current_unit, units_alive
 from .frames import Frame, find_wsgi_contexts, frames_of
 
 if t.TYPE_CHECKING:
@@ -24,6 +24,8 @@ if t.TYPE_CHECKING:
 LEAKS: t.Final = 100
 """The most leaks that are remembered, the last ones."""
 
+COLLECT_EVERY: t.Final = 1.0
+"""Seconds between two runs of the cyclic collector, which pages that poll would ask for."""
 SWEEP: t.Final = 1000
 """How many entries there may be before those whose context vanished are looked for."""
 
@@ -114,6 +116,7 @@ class Registry:
         """Contexts are held weakly: that one is watched must not keep it alive."""
         self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
         self._sweep_at = SWEEP
+        self._collected = float("-inf")
         self.on_leak: t.Callable[[Leak], object] | None = None
         """Called with each leak when it is noticed."""
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
@@ -142,9 +145,18 @@ class Registry:
                 self._leak("never-popped", recording, None)
         return alive
 
+    def _orphans(self, entries: list[tuple[t.Any, Watched]]) -> None:
+        """Name the contexts whose unit has ended, and that somebody keeps."""
+        alive = {unit.key for unit in units_alive()}
+        for ctx, recording in entries:
+            if recording.unit.key not in alive and not recording.leaked:
+                recording.leaked = True
+                self._leak("never-popped", recording, ctx)
+
     def popped_wrongly(self, ctx: t.Any, recording: Watched, error: BaseException) -> None:
         """Popping *ctx* raised *error*."""
-        self._leak("wrong-pop", recording, ctx, detail=f"{type(error).__name__}: {error}"[:300])
+        # Not Flask's message: it shows the request's URL, query and all.
+        self._leak("wrong-pop", recording, ctx, detail=f"Flask raised {type(error).__name__}.")
         if not internals.is_pushed(ctx):
             self._entries.pop(recording.serial, None)
 
@@ -167,6 +179,7 @@ class Registry:
         :param frames: with the Python frames of each, innermost first.
         """
         entries = self._sweep()
+        self._orphans(entries)
         look = frames or not self.recording
         running = sys._current_frames() if look else {}  # noqa: SLF001  # documented
         lives = [
@@ -189,8 +202,11 @@ class Registry:
         """What did not end as it should, the newest last."""
         # A context that is only waiting for the cyclic collector is no leak, and one that
         # vanished is told of only when it was collected.
-        gc.collect()
-        self._sweep()
+        moment = time.monotonic()
+        if moment - self._collected >= COLLECT_EVERY:
+            self._collected = moment
+            gc.collect()
+        self._orphans(self._sweep())
         return tuple(
             leak if leak.still == _still(ref) else _replaced(leak, still=_still(ref))
             for leak, ref in list(self._leaks)

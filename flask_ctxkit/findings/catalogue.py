@@ -10,7 +10,19 @@ from itertools import islice
 
 from ..errors import CtxKitError
 from ..signals import finding_raised
-from . import contexts, escape, headers, hooks, order, registration, setup
+from . import (
+    contexts,
+    escape,
+    headers,
+    hooks,
+    leaks,
+    order,
+    registration,
+    removals,
+    session,
+    setup,
+    teardown,
+)
 from .facts import Facts, Known, Memory, shared_context
 from .model import Failure, Finding, Rule, is_same
 from .tally import Tally
@@ -26,9 +38,13 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *order.RULES,
     *registration.RULES,
     *hooks.RULES,
+    *teardown.RULES,
+    *leaks.RULES,
     *contexts.RULES,
     *headers.RULES,
+    *session.RULES,
     *setup.RULES,
+    *removals.RULES,
 )
 PER_RULE: t.Final = 20
 """The most findings of one rule about one trace, app or exception."""

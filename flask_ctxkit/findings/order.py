@@ -8,100 +8,20 @@ nobody was seen to set it nothing is found: a misspelt name is the exception's o
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
 
 from .facts import Hook, Known, Writer, blueprints_of
+from .misses import Miss, hooks_that_set, miss_of, remover_of, run_of
 from .model import Evidence, Failure, Finding, Rule
 from .wording import identity, named, phased, short, told
 
 if t.TYPE_CHECKING:
-    from ..trace.model import Error, Event, Trace
-
-
-@dataclass(frozen=True, slots=True)
-class Miss:
-    """A name that was asked of ``g`` in vain: by which step of which trace."""
-
-    name: str
-    failure: Failure
-
-    @property
-    def event(self) -> Event | None:
-        return self.failure.event
-
-    @property
-    def before(self) -> tuple[Event, ...]:
-        """The events that had ended or begun when it was asked."""
-        if self.failure.trace is None or self.event is None:
-            return ()
-        return self.failure.trace.events[: self.event.index - 1]
-
-    @property
-    def asker(self) -> str:
-        """Who asked, as a sentence names it."""
-        if self.event is not None and self.event.source != "Flask":
-            return phased(self.event)
-        return _function(self.failure.error)
-
-    def asked(self) -> Evidence:
-        where = self.failure.error.where
-        text = f"g.{self.name} was asked for at {where} and is not set."
-        return Evidence(text, None if self.event is None else self.event.index, where)
-
-
-def missed_name(error: Error) -> str | None:
-    """The name that *error* says ``g`` does not have, or None if it says something else."""
-    if error.type != "AttributeError" or not error.frames or not error.message.isidentifier():
-        return None
-    frame = error.frames[-1]
-    from_g = frame.startswith("flask/ctx.py:") and frame.endswith(" __getattr__")
-    return error.message if from_g else None
-
-
-def _function(error: Error) -> str:
-    name = next((f for f in reversed(error.frames) if f.startswith(f"{error.where} ")), "")
-    shown = name.partition(" ")[2]
-    return f"{shown} ({error.where})" if shown.isidentifier() else f"the line {error.where}"
-
-
-def _miss(failure: Failure) -> Miss | None:
-    name = missed_name(failure.error)
-    return None if name is None else Miss(name, failure)
-
-
-def _remover(miss: Miss) -> Event | None:
-    return next((e for e in reversed(miss.before) if miss.name in e.g.removed), None)
-
-
-def _hooks_that_set(miss: Miss, known: Known) -> list[Hook]:
-    """The before hooks that set the name and belong to this request."""
-    trace = miss.failure.trace
-    if trace is None or trace.method is None or known.facts is None:
-        return []  # before hooks run in requests only
-    return [
-        hook
-        for phase in ("url_value_preprocessor", "before_request")
-        for hook in known.facts.of_phase(phase, trace)
-        if miss.name in hook.sets or _was_seen_to_set(hook, miss.name, known)
-    ]
-
-
-def _was_seen_to_set(hook: Hook, name: str, known: Known) -> bool:
-    return any(hook.is_in(writer.event) for writer in known.memory.writers(name))
-
-
-def _ran(hook: Hook, events: t.Iterable[Event]) -> Event | None:
-    members = f".{short(hook.name)}"
-    for event in events:
-        if hook.is_in(event) or any(m.endswith(members) for m in event.members):
-            return event
-    return None
+    from ..trace.model import Event, Trace
 
 
 def removed_before_use(failure: Failure, _known: Known) -> t.Iterator[Finding]:
     """An earlier step of the same request took the name off ``g``."""
-    miss = _miss(failure)
-    remover = None if miss is None else _remover(miss)
+    miss = miss_of(failure)
+    remover = None if miss is None else remover_of(miss)
     if miss is None or remover is None:
         return
     yield Finding(
@@ -117,14 +37,14 @@ def removed_before_use(failure: Failure, _known: Known) -> t.Iterator[Finding]:
 
 def asked_too_early(failure: Failure, known: Known) -> t.Iterator[Finding]:
     """A before hook asks for what a before hook that is registered later sets."""
-    miss = _miss(failure)
-    if miss is None or miss.event is None or _remover(miss) is not None:
+    miss = miss_of(failure)
+    if miss is None or miss.event is None or remover_of(miss) is not None:
         return
     event = miss.event
     if event.phase not in {"before_request", "url_value_preprocessor"}:
         return
-    setters = _hooks_that_set(miss, known)
-    if any(_ran(hook, miss.before) or hook.is_in(event) for hook in setters):
+    setters = hooks_that_set(miss, known)
+    if any(run_of(hook, miss.before) or hook.is_in(event) for hook in setters):
         return
     setter = next((hook for hook in setters if hook.phase == "before_request"), None)
     if setter is None:
@@ -163,13 +83,13 @@ def _reorder(setter: Hook, event: Event) -> str:
 
 def setter_was_skipped(failure: Failure, known: Known) -> t.Iterator[Finding]:
     """The hook that sets the name never ran, since an earlier one answered or raised."""
-    miss = _miss(failure)
-    if miss is None or miss.event is None or _remover(miss) is not None:
+    miss = miss_of(failure)
+    if miss is None or miss.event is None or remover_of(miss) is not None:
         return
     if miss.event.phase == "before_request":
         return
-    setters = _hooks_that_set(miss, known)
-    if not setters or any(_ran(hook, miss.before) for hook in setters):
+    setters = hooks_that_set(miss, known)
+    if not setters or any(run_of(hook, miss.before) for hook in setters):
         return
     stopper = next((e for e in miss.before if _stops(e)), None)
     if stopper is None:
@@ -200,11 +120,11 @@ def _stops(event: Event) -> bool:
 
 def setter_did_not_set(failure: Failure, known: Known) -> t.Iterator[Finding]:
     """The hook that sets the name ran, and did not set it in this request."""
-    miss = _miss(failure)
-    if miss is None or _remover(miss) is not None:
+    miss = miss_of(failure)
+    if miss is None or remover_of(miss) is not None:
         return
-    for hook in _hooks_that_set(miss, known):
-        ran = _ran(hook, miss.before)
+    for hook in hooks_that_set(miss, known):
+        ran = run_of(hook, miss.before)
         if ran is None or ran.outcome != "ok" or miss.name in ran.g.added:
             continue
         yield Finding(
@@ -223,8 +143,8 @@ def setter_did_not_set(failure: Failure, known: Known) -> t.Iterator[Finding]:
 
 def set_elsewhere(failure: Failure, known: Known) -> t.Iterator[Finding]:
     """The name is set, but in other contexts only: by a foreign blueprint, or elsewhere."""
-    miss = _miss(failure)
-    if miss is None or _remover(miss) is not None or _hooks_that_set(miss, known):
+    miss = miss_of(failure)
+    if miss is None or remover_of(miss) is not None or hooks_that_set(miss, known):
         return
     hook = _foreign_hook(miss, known)
     if hook is not None:

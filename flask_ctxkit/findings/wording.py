@@ -5,12 +5,11 @@ from __future__ import annotations
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ..trace.model import Event
+    from ..trace.model import Error, Event
     from .facts import Hook
 
 SHOWN: t.Final = 5
 """The most names of a list that a sentence shows; the others are counted."""
-_OWN: t.Final = ("this app", "blueprint ", "Flask")
 
 
 def short(name: str) -> str:
@@ -23,9 +22,10 @@ def named(step: Event | Hook) -> str:
     name = short(step.name)
     if step.phase == "view":
         return f"view {name}"
-    if step.source and not step.source.startswith(_OWN):
-        return f"{step.source}'s {name}"
-    return name
+    source = step.source
+    if not source or source in {"this app", "Flask"} or source.startswith("blueprint "):
+        return name
+    return f"{source}'s {name}"
 
 
 def told(step: Event | Hook) -> str:
@@ -44,6 +44,13 @@ def listed(names: t.Iterable[str]) -> str:
     if len(unique) > SHOWN:
         unique = [*unique[: SHOWN - 1], f"{len(unique) - SHOWN + 1} more"]
     return " and ".join(filter(None, [", ".join(unique[:-1]), *unique[-1:]]))
+
+
+def raiser(error: Error, unnamed: str = "the line") -> str:
+    """The function whose line raised *error*, and where: "send_mail (shop/mail.py:31)"."""
+    name = next((f for f in reversed(error.frames) if f.startswith(f"{error.where} ")), "")
+    shown = name.partition(" ")[2]
+    return f"{shown} ({error.where})" if shown.isidentifier() else f"{unnamed} {error.where}"
 
 
 def identity(step: Event | Hook) -> str:

@@ -9,19 +9,21 @@ from collections import deque
 from dataclasses import dataclass
 
 from .marks import mark_of_bytes, mark_of_text
-from .names import LONGEST as LONGEST_NAME
+from .names import plain_name
 from .objects import (
     OPAQUE,
     Named,
     definition_name,
     exception_args,
     fields_of,
+    first_items,
+    first_of,
     instance_dict,
     size_of,
     slots,
     type_name,
 )
-from .scalars import LARGEST, is_number, number_text, scalar_text
+from .scalars import LARGEST, is_number, scalar_text
 from .shapes import DOTS
 from .texts import MARGIN, encodable
 
@@ -31,9 +33,6 @@ if t.TYPE_CHECKING:
 
 Captured: t.TypeAlias = t.Any
 """None, bool, int, float, str, list or dict, nested: what ``json.dumps`` takes."""
-
-_TRIES: t.Final = 20
-_NAME: t.Final = LONGEST_NAME + 1
 
 _LAST_SEGMENTS: t.Final = frozenset({"key", "keys", "id", "code"})
 """``{"api": {"key": ...}}`` is as secret as ``api_key``."""
@@ -149,6 +148,9 @@ class Walk:
             return {"$type": type_name(kind), "$name": name}
         text = scalar_text(value, kind)
         if text is not None:
+            reason = self._shape(text)
+            if reason is not None:
+                return hidden(reason, value)
             return {"$type": type_name(kind), "$text": encodable(text)[: self._limits.text]}
         return {"$type": type_name(kind)} if issubclass(kind, OPAQUE) else None
 
@@ -249,55 +251,18 @@ class Walk:
         """Hide the value of ``{"name": "password", "value": "x"}``."""
         if self._secrecy is None or "value" not in copy:
             return
-        for label in ("name", "key"):
-            name = copy.get(label)
-            kind = type(copy["value"])
-            if type(name) is not str or kind is bool or is_number(kind):
-                continue
-            reason = self._secrecy.of_name(name, str)
+        raw = next((item for key, item in items if plain_name(key) == "value"), None)
+        if raw is None or is_number(type(raw)):
+            return
+        for label in (copy.get("name"), copy.get("key")):
+            reason = self._secrecy.of_name(label, str) if type(label) is str else None
             if reason is not None:
-                raw = next(item for key, item in items if plain_name(key) == "value")
                 copy["value"] = hidden(reason, raw)
 
     def _take(self, size: int) -> int:
         room = max(0, min(size, self._limits.width, self._left))
         self._left -= room
         return room
-
-
-def first_items(value: dict[t.Any, t.Any], room: int) -> Named:
-    """The first *room* items of a dict, whatever its class makes of ``items``."""
-    return first_of(dict.items, value, room)
-
-
-def first_of(
-    iterate: t.Callable[[t.Any], t.Iterable[t.Any]], value: object, room: int
-) -> list[t.Any]:
-    """The first *room* of what *iterate* makes of *value*.
-
-    :raises RuntimeError: when other threads changed *value* at each of many tries.
-    """
-    for _ in range(_TRIES):
-        try:
-            return list(itertools.islice(iterate(value), room))
-        except RuntimeError:
-            # Another thread's turn came between the making of the iterator and its use.
-            continue
-    return list(itertools.islice(iterate(value), room))
-
-
-def plain_name(key: object) -> str:
-    """A key as exactly a str, and no longer than it takes to be called too long."""
-    kind = type(key)
-    if kind is str and len(t.cast("str", key)) < _NAME:
-        return t.cast("str", key)
-    if issubclass(kind, str):
-        return str.__getitem__(t.cast("str", key), slice(0, _NAME))
-    if key is None or kind is bool:
-        return str(key)
-    if kind is int or kind is float:
-        return number_text(t.cast("float", key)) or "<int>"
-    return f"<{type_name(kind)}>"
 
 
 def _name_in_pair(first: object) -> str | None:

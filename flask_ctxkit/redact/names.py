@@ -6,6 +6,9 @@ import itertools
 import re
 import typing as t
 
+from .objects import type_name
+from .scalars import number_text
+
 _WORDS: t.Final = frozenset(
     {
         "password", "passwd", "pwd", "pass", "pw", "passphrase", "passcode", "passkey",
@@ -113,6 +116,20 @@ class SecretNames:
             ):
                 return " ".join(phrase)
         return None
+
+
+def plain_name(key: object) -> str:
+    """A key as exactly a str, and no longer than it takes to be called too long."""
+    kind = type(key)
+    if kind is str and len(t.cast("str", key)) <= LONGEST:
+        return t.cast("str", key)
+    if issubclass(kind, str):
+        return str.__getitem__(t.cast("str", key), slice(0, LONGEST + 1))
+    if key is None or kind is bool:
+        return str(key)
+    if kind is int or kind is float:
+        return number_text(t.cast("float", key)) or "<int>"
+    return f"<{type_name(kind)}>"
 
 
 def _segments(name: str) -> tuple[list[str], list[str]]:

@@ -19,6 +19,7 @@ from werkzeug.sansio.request import Request
 from werkzeug.sansio.response import Response
 
 _LONGEST_NAME: t.Final = 200
+_TRIES: t.Final = 20
 _CLASS_MEMBERS: t.Final = 1000
 """How many names of one class are looked through for slots."""
 
@@ -30,7 +31,7 @@ OPAQUE: t.Final = (LocalProxy, threading.local, Request, Response)
 """Classes of which only the type is told.
 
 A proxy stands for another object, and asking for it may fail or create it. A thread's local
-runs ``__init__`` in each thread that looks into it. Requests and responses hold bodies.
+keeps its attributes elsewhere. Requests and responses hold bodies.
 """
 
 _INTERPRETERS_OWN: t.Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
@@ -133,6 +134,27 @@ def exception_args(value: object, kind: type) -> tuple[object, ...] | None:
     if not issubclass(kind, BaseException):
         return None
     return _exception_args(t.cast("BaseException", value))
+
+
+def first_items(value: dict[t.Any, t.Any], room: int) -> Named:
+    """The first *room* items of a dict, whatever its class makes of ``items``."""
+    return first_of(dict.items, value, room)
+
+
+def first_of(
+    iterate: t.Callable[[t.Any], t.Iterable[t.Any]], value: object, room: int
+) -> list[t.Any]:
+    """The first *room* of what *iterate* makes of *value*.
+
+    :raises RuntimeError: when other threads changed *value* at each of many tries.
+    """
+    for _ in range(_TRIES):
+        try:
+            return list(itertools.islice(iterate(value), room))
+        except RuntimeError:
+            # Another thread's turn came between the making of the iterator and its use.
+            continue
+    return list(itertools.islice(iterate(value), room))
 
 
 def size_of(value: t.Any, kind: type) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typing as t
 
-from .capture import Captured, Limits, Secrecy, Walk, bare, first_items, hidden, plain_name
-from .names import SecretNames
+from .capture import Captured, Limits, Secrecy, Walk, bare, hidden
+from .names import SecretNames, plain_name
+from .objects import first_items
 from .scalars import LARGEST
 from .shapes import DOTS
 from .texts import SecretTexts

@@ -7,9 +7,10 @@ import typing as t
 
 from werkzeug.datastructures import EnvironHeaders, Headers
 
-from .capture import Captured, Limits, Secrecy, Walk, first_items, hidden, plain_name
+from .capture import Captured, Limits, Secrecy, Walk, hidden
 from .marks import mark_of_text
-from .objects import type_name
+from .names import plain_name
+from .objects import first_items, type_name
 from .shapes import DOTS
 
 _TEXT: t.Final = 2000

@@ -12,7 +12,7 @@ from collections import Counter
 from .. import internals
 from .findings import collected
 from .live import live
-from .summary import fold, iso, summary, utc_now
+from .summary import SERVER_ERROR, fold, iso, summary, utc_now
 
 if t.TYPE_CHECKING:
     from ..trace.model import Trace
@@ -92,7 +92,7 @@ def buckets(traces: t.Sequence[Trace]) -> list[Row]:
             }  # fmt: skip
         row["n"] += 1
         row[_bucket(trace.duration_ms)] += 1
-        row["failed"] += trace.exception is not None or (trace.status or 0) >= 500  # noqa: PLR2004
+        row["failed"] += trace.exception is not None or (trace.status or 0) >= SERVER_ERROR
         row["worst_ms"] = max(row["worst_ms"], trace.duration_ms)
     return sorted(rows.values(), key=lambda row: (-bool(row["failed"]), -row["worst_ms"]))
 

@@ -9,6 +9,7 @@ import typing as t
 from dataclasses import dataclass, fields, replace
 
 from ..errors import CtxKitError
+from .summary import SERVER_ERROR
 
 if t.TYPE_CHECKING:
     from ..trace.model import Trace
@@ -103,7 +104,7 @@ class Query:
             tests["method"] = lambda trace: trace.method == self.method
         if self.status:
             low, high = status_range(self.status)
-            tests["status"] = lambda trace: low <= (trace.status or 0) <= high
+            tests["status"] = lambda trace: low <= _status_of(trace) <= high
         if self.endpoint:
             tests["endpoint"] = lambda trace: trace.endpoint == self.endpoint
         if self.kind:
@@ -140,6 +141,11 @@ def status_range(status: str) -> tuple[int, int]:
         return low, low + 99
     low_text, _, high_text = status.partition("-")
     return int(low_text), int(high_text or low_text)
+
+
+def _status_of(trace: Trace) -> int:
+    # An exception that was propagated to the server is answered by it, with a 500.
+    return trace.status or (SERVER_ERROR if trace.exception is not None else 0)
 
 
 def _wrote_g(trace: Trace, name: str) -> bool:

@@ -69,7 +69,7 @@ class Judge:
             told = SIMPLE.get((step, code)) if proof is None else None
             if told is None:
                 told = verdict(step, code, None if proof is None else proof())
-            if due:
+            if due and self.on_verdict is None:  # who listens tells it as a finding
                 self._log(told)
             if self.on_verdict is not None:
                 self.on_verdict(told)

@@ -40,7 +40,12 @@ def call_app(
             recorder.failed("start_response", own)
         return start_response(status, headers, *exc_info)
 
-    body = inner(environ, start)
+    try:
+        body = inner(environ, start)
+    except BaseException:
+        if recording is not None and recording.streaming:
+            _no_body(recording, recorder)  # a teardown function raised
+        raise
     if recording is None or not recording.streaming:
         return body
     return _watched(body, recording, recorder)
@@ -51,13 +56,21 @@ def _watched(body: t.Any, recording: Recording, recorder: Recorder) -> t.Any:
     try:
         if type(body) is ClosingIterator or type(body) is GeneratorType:
             return Body(body, recording, recorder)
-        # The server recognises its own wsgi.file_wrapper by its type.
+    except BaseException as own:
+        recorder.failed("body", own)
+    # The server recognises its own wsgi.file_wrapper by its type.
+    _no_body(recording, recorder)
+    return body
+
+
+def _no_body(recording: Recording, recorder: Recorder) -> None:
+    """There is no body to watch: the end was the pop, or will be."""
+    try:
         recording.streaming = False
-        if recording.ended is None and recording.steps[-1][0] is POP:
+        if recording.ended is None and recording.last_site() is POP:
             recorder.finish(recording)
     except BaseException as own:
         recorder.failed("body", own)
-    return body
 
 
 class Body:

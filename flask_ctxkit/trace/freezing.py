@@ -197,6 +197,7 @@ def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any
         "state": state,
         "names": {} if seen is None else dict(seen.known()),
         "accessed_by": None if first is None else position.get(first),
+        "verdicts": list(recording.verdicts),
         "saved": any(name.lower() == "set-cookie" for name, _ in recording.headers),
     }
 

@@ -109,7 +109,7 @@ def wrap(site: Site, function: t.Any, recorder: Recorder) -> Timed:
             recording: Recording | None = top(None)._ctxkit  # noqa: SLF001  # an attribute of ours
         except AttributeError:
             recording = None
-        if recording is None or not recording.has_request:
+        if recording is None or not recording.has_request or recording.shared:
             recording = recorder.current()
             if recording is None:
                 return function(*args, **kwargs)

@@ -6,7 +6,9 @@ import sys
 import typing as t
 import weakref
 
+import click
 from flask import (
+    Flask,
     appcontext_popped,
     appcontext_pushed,
     appcontext_tearing_down,
@@ -15,14 +17,14 @@ from flask import (
 from flask.ctx import AppContext
 
 from .. import internals
+from .blocks import block_of
+from .functions import original
 from .recording import Recording, Remark, now
 from .signals import heard
-from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST, STREAM
+from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
 
 if t.TYPE_CHECKING:
     from types import FrameType
-
-    from flask import Flask
 
     from .model import Kind
     from .recorder import Recorder
@@ -30,37 +32,77 @@ if t.TYPE_CHECKING:
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
-_OUTSIDE: t.Final = frozenset({"flask.ctx", "contextlib", "click.core", "click.decorators"})
-"""Modules that push on behalf of their caller."""
 
 
 def observe_contexts(app: Flask, recorder: Recorder) -> None:
     """Let the contexts that *app* makes tell *recorder* of their pushes and pops."""
-    classes: dict[type, type] = {}
+    app.app_context = (  # type: ignore[method-assign]
+        _stock_app_context(app, recorder)
+        if _is_stock(app, "app_context")
+        else _swapped(app, recorder, "app_context")
+    )
+    app.request_context = (  # type: ignore[method-assign]
+        _stock_request_context(app, recorder)
+        if _is_stock(app, "request_context")
+        else _swapped(app, recorder, "request_context")
+    )
+
+
+def _is_stock(app: Flask, name: str) -> bool:
+    return name not in app.__dict__ and getattr(type(app), name) is getattr(Flask, name)
+
+
+def _stock_app_context(app: Flask, recorder: Recorder) -> t.Callable[..., t.Any]:
+    """Flask's own ``app_context``, which makes contexts that tell."""
     reference = weakref.ref(app)
+    observed = observed_class(AppContext, recorder)
+    of_request = _of_request(observed)
+    caller = sys._getframe  # noqa: SLF001
 
-    def seam(name: str) -> t.Callable[..., t.Any]:
-        set_before = app.__dict__.get(name)
-        make = getattr(type(app), name)
+    def app_context() -> t.Any:
+        if caller(1).f_code is internals.REQUEST_PUSH_CODE:
+            return of_request(reference())
+        start = now()
+        ctx = observed(reference())
+        ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        return ctx
 
-        def made(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            start = now()
-            ctx = set_before(*args, **kwargs) if set_before else make(reference(), *args, **kwargs)
-            try:
-                base = type(ctx)
-                observed = classes.get(base)
-                if observed is None:
-                    observed = classes[base] = observed_class(base, recorder)
-                ctx.__class__ = observed
-                ctx._ctxkit_made = (start, now())  # noqa: SLF001
-            except BaseException as own:
-                recorder.failed(name, own)
-            return ctx
+    return app_context
 
-        return made
 
-    app.app_context = seam("app_context")  # type: ignore[method-assign]
-    app.request_context = seam("request_context")  # type: ignore[method-assign]
+def _stock_request_context(app: Flask, recorder: Recorder) -> t.Callable[..., t.Any]:
+    """Flask's own ``request_context``, which makes contexts that tell."""
+    reference = weakref.ref(app)
+    make = internals.request_context_maker(observed_class(internals.CONTEXT_CLASSES[-1], recorder))
+
+    def request_context(environ: t.Any) -> t.Any:
+        start = now()
+        ctx = make(reference(), environ)
+        ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        return ctx
+
+    return request_context
+
+
+def _swapped(app: Flask, recorder: Recorder, name: str) -> t.Callable[..., t.Any]:
+    """The factory *name* of an extension or a subclass; what it makes changes its class."""
+    make, classes = original(app, name), dict[type, type]()
+
+    def made(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        start = now()
+        ctx = make(*args, **kwargs)
+        try:
+            base = type(ctx)
+            observed = classes.get(base)
+            if observed is None:
+                observed = classes[base] = observed_class(base, recorder)
+            ctx.__class__ = observed
+            ctx._ctxkit_made = (start, now())  # noqa: SLF001
+        except BaseException as own:
+            recorder.failed(name, own)
+        return ctx
+
+    return made
 
 
 def observed_class(base: t.Any, recorder: Recorder) -> type:
@@ -68,7 +110,10 @@ def observed_class(base: t.Any, recorder: Recorder) -> type:
     make = _request_context
     if not internals.ONE_CONTEXT and issubclass(base, AppContext):
         make = _app_context
-    observed = make(base, recorder)
+    return _named_like(base, make(base, recorder))
+
+
+def _named_like(base: type, observed: type) -> type:
     # A context's repr shows the name of its class.
     observed.__name__, observed.__qualname__ = base.__name__, base.__qualname__
     observed.__module__, observed.__doc__ = base.__module__, base.__doc__
@@ -86,13 +131,14 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
 
         def push(self) -> None:
             recording = self._ctxkit
-            if recording is None:
-                recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
-                if recording is None:
-                    base_push(self)
-                    return
-            else:
+            if recording is not None:
                 _pushed_again(recorder, self, recording)
+                base_push(self)
+                return
+            recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
+            if recording is None:
+                base_push(self)
+                return
             try:
                 base_push(self)
             except BaseException as error:
@@ -101,9 +147,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 raise
             if recording.app_context is None:
                 _bind(recorder, self, recording)
-            if recording.ended is None:
-                # A streamed body pushes its context again, and is still the stream.
-                recording.current = STREAM if recording.streaming else None
+            recording.current = recording.block
 
         def match_request(self) -> None:
             recording = self._ctxkit
@@ -118,13 +162,16 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
             _matched(recorder, recording, start)
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
+            recording = self._ctxkit
+            if recording is not None and recording.block is not None:
+                _block_ends(recorder, self, recording, args)
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
                 _pop_raised(recorder, self, error)
                 raise
-            if self._ctxkit is not None:
-                _popped(recorder, self, self._ctxkit)
+            if recording is not None:
+                _popped(recorder, self, recording)
 
         def copy(self) -> t.Any:
             made = base.copy(self)
@@ -143,29 +190,33 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
         _ctxkit: Recording | None = None
         _ctxkit_made: tuple[int, int] | None = None
         _ctxkit_parent: str | None = None
-        _ctxkit_pushed: tuple[int, int] | None = None
+        _ctxkit_pushed = 0
+        """When a request had pushed its own application context."""
 
         def push(self) -> None:
             start = now()
             frame = sys._getframe(1)  # noqa: SLF001
             if frame.f_code is internals.REQUEST_PUSH_CODE:
                 base_push(self)
-                self._ctxkit_pushed = (start, now())
+                self._ctxkit_pushed = now()
                 return
-            recording = self._ctxkit
-            if recording is None:
-                recording = _begin(recorder, self, frame, start)
-            else:
-                _pushed_again(recorder, self, recording)
+            if self._ctxkit is not None:
+                _pushed_again(recorder, self, self._ctxkit)
+                base_push(self)
+                return
+            recording = _begin(recorder, self, frame, start)
             base_push(self)
-            if recording is not None and recording.app_context is None:
+            if recording is not None:
                 _bind(recorder, self, recording)
+                recording.current = recording.block
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             recording = self._ctxkit
             if recording is None or recording.has_request:
                 base_pop(self, *args, **kwargs)  # a request's own pop tells
                 return
+            if recording.block is not None:
+                _block_ends(recorder, self, recording, args)
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
@@ -176,16 +227,42 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
     return Observed
 
 
+def _of_request(observed: t.Any) -> type:
+    """For an application context that a request makes for itself, on the old line.
+
+    The request's own push and pop tell of it, so each costs it no more than a time.
+    """
+    base = observed.__base__
+    base_push = base.push
+
+    class OfRequest(observed):  # type: ignore[misc]
+        pop = base.pop
+
+        def push(self) -> None:
+            if self._ctxkit_pushed:  # by Flask, and now by somebody else
+                self.__class__ = observed
+                self.push()
+                return
+            base_push(self)
+            self._ctxkit_pushed = now()
+
+    return _named_like(base, OfRequest)
+
+
 def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Recording | None:
     try:
         made = ctx._ctxkit_made  # noqa: SLF001
         request = internals.request_of(ctx)
         kind: Kind = "request"
+        block = None
         if frame.f_code is not internals.WSGI_APP_CODE:
-            kind, frame = _kind(frame, copied=made is None, in_request=request is not None)
+            kind, frame, block = block_of(
+                frame, ctx.app, copied=made is None, in_request=request is not None
+            )
         recording = recorder.begin(ctx, kind, made or (start, start), request)
         if recording is None:
             return None
+        recording.block = block
         recording.pushed_by, recording.pushed_at = frame.f_code, frame.f_lineno
         recording.push_app = (start, start)
         recording.current = PUSH_APP if request is None else OPEN_SESSION
@@ -198,15 +275,31 @@ def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Reco
     return recording
 
 
-def _kind(frame: FrameType, *, copied: bool, in_request: bool) -> tuple[Kind, FrameType]:
-    """The kind of a context, and the frame that pushed it."""
-    while frame.f_back is not None and frame.f_globals.get("__name__") in _OUTSIDE:
-        frame = frame.f_back
-    if copied:
-        return "task", frame
-    if in_request:
-        return "test", frame
-    return ("cli" if frame.f_globals.get("__name__") == "flask.cli" else "script"), frame
+def _block_ends(
+    recorder: Recorder, ctx: t.Any, recording: Recording, args: tuple[t.Any, ...]
+) -> None:
+    """Note what the context was pushed for, if it is popped for the last time."""
+    block = recording.block
+    try:
+        if block is None or internals.push_count(ctx) != 1 or not internals.is_current(ctx):
+            return
+        recording.block = recording.current = None
+        start, error = recording.last_end(), _error_of(args)
+        if error is None:
+            recording.note(block, start)
+            return
+        recorder.raised(recording, block, start, error)
+        if isinstance(error, Exception) and not isinstance(error, click.exceptions.Exit):
+            recording.error = recorder.describe(error)
+    except BaseException as own:
+        recorder.failed("block", own)
+
+
+def _error_of(args: tuple[t.Any, ...]) -> BaseException | None:
+    """What ended a block, as Flask tells it the teardown functions."""
+    if args:
+        return t.cast("BaseException | None", args[0])
+    return None if internals.ONE_CONTEXT else sys.exc_info()[1]
 
 
 def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
@@ -215,9 +308,9 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         return
     try:
         recorder.bind(recording, ctx)
-        pushed = getattr(recording.app_context, "_ctxkit_pushed", None)
-        if pushed is not None:
-            recording.push_app = pushed
+        pushed = getattr(recording.app_context, "_ctxkit_pushed", 0)
+        if pushed and not recording.reused:
+            recording.push_app = (recording.push_app[0], pushed)
         elif not recording.has_request:
             recording.push_app = (recording.push_app[0], now())
         if appcontext_pushed.receivers:

@@ -9,6 +9,7 @@ import secrets
 import threading
 import traceback
 import typing as t
+import weakref
 from contextlib import suppress
 from operator import is_
 
@@ -127,6 +128,8 @@ class Recorder:
             outer = self.current()
             if outer is not None:
                 recording.parent = outer.id
+                if outer.current is not None:
+                    outer.look_inside(outer.current)
         self.registry.entered(ctx, recording)
         return recording
 
@@ -139,24 +142,36 @@ class Recorder:
             if own:
                 app_context._ctxkit = recording  # noqa: SLF001
             elif not internals.ONE_CONTEXT:
-                recording.reused = True
+                self._share(recording, app_context)
             session = internals.raw_session(ctx)
             if session is not None:
                 recording.watch_session(session)
         recording.app_context = app_context
         recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
 
+    @staticmethod
+    def _share(recording: Recording, app_context: t.Any) -> None:
+        """A request found its application context pushed: both read and write one ``g``."""
+        recording.reused = True
+        recording.shares = weakref.ref(app_context)
+        owner: Recording | None = getattr(app_context, KEY, None)
+        if owner is not None:
+            recording.g_known = owner.g_known
+            owner.shared = True
+
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
         ctx = internals.current_app_context(None)
         recording: Recording | None = getattr(ctx, KEY, None)
-        if internals.ONE_CONTEXT or (recording is not None and recording.has_request):
+        if internals.ONE_CONTEXT:
+            return recording
+        if recording is not None and recording.has_request and not recording.shared:
             return recording
         # A request may have found this application context pushed, and share it.
         request_context = internals.current_request_context()
         if request_context is not None and ctx is not None:
             inner: Recording | None = getattr(request_context, KEY, None)
-            if inner is not None and inner.app_context is ctx:
+            if inner is not None and (inner.app_context is ctx or inner.shares() is ctx):
                 return inner
         return recording
 

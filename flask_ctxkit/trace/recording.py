@@ -66,6 +66,10 @@ class Recording:
     parent: str | None = None
     reused = False
     """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+    shares: t.Callable[[], t.Any] = staticmethod(lambda: None)
+    """The application context that a request found pushed, if it still is one."""
+    shared = False
+    """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
     odd = False
     """Whether a step raised, was cut short or was not expected: always examined."""
     leaked = False
@@ -85,6 +89,8 @@ class Recording:
     thread: int | None = None
     """The ident of the thread that runs an async view, where it is another one."""
     pushed_at = 0
+    block: Site | None = None
+    """What a context was pushed for that no server asked for, until it ended."""
     method: str | None = None
     path: str | None = None
     query: str | None = None
@@ -104,6 +110,8 @@ class Recording:
     session_first: Site | None = None
     """The step that touched the session first."""
     session_state: str | None = None
+    verdicts: tuple[t.Mapping[str, t.Any], ...] = ()
+    """What was said of the session when it was opened and saved, as plain data."""
     response: t.Any = None
     pairs: t.Sequence[t.Any] = ()
     """The response's headers at the last look."""
@@ -283,6 +291,11 @@ class Recording:
             return self.steps[-1][2]
         return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
 
+    def last_site(self) -> Site | None:
+        """What ended last."""
+        steps = self.tail or self.steps
+        return steps[-1][0] if steps else None
+
     # ----------------------------------------------------------------------- end
 
     def server_timing(self) -> str:
@@ -317,6 +330,8 @@ class Recording:
             self.g_seen = self.other_g = None
         elif len(self.g) > len(self.g_known):
             self._capture_given()
+        if self.reused:  # the others go on with theirs
+            self.g_known = dict(self.g_known)
         self.g = NO_G
         self.app_context = self.request = self.response = None
         self.pairs = ()

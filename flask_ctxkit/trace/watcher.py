@@ -110,31 +110,33 @@ def name_of(key: object) -> str:
     return key if type(key) is str else f"<{type(key).__name__}>"
 
 
+MISSING: t.Final = object()
+"""Stands for the value of a name that is not there."""
+
+
 def merged(first: Delta | None, second: Delta | None) -> Delta | None:
-    """The change from before *first* to after *second*."""
+    """The change from before *first* to after *second*.
+
+    What others did between the two is left out: a name was before as *first* found it.
+    """
     if first is None or second is None:
         return second if first is None else first
-    added, changed, removed = dict(first[0]), dict(first[1]), dict(first[2])
-    for name, after in second[0].items():
-        if name in removed:
-            changed[name] = [removed.pop(name), after]
-        else:
-            added[name] = after
-    for name, (before, after) in second[1].items():
-        if name in added:
-            added[name] = after
-        else:
-            changed[name] = [changed.pop(name, [before])[0], after]
-    for name, before in second[2].items():
-        if name in added:
-            del added[name]
-        else:
-            removed[name] = changed.pop(name, [before])[0]
+    before, after = _sides(first)
+    second_before, second_after = _sides(second)
+    before, after = {**second_before, **before}, {**after, **second_after}
+    added = {n: v for n, v in after.items() if before[n] is MISSING and v is not MISSING}
+    removed = {n: v for n, v in before.items() if after[n] is MISSING and v is not MISSING}
+    changed = {
+        n: [before[n], v] for n, v in after.items() if v is not MISSING and before[n] is not MISSING
+    }
     return (added, changed, removed) if added or changed or removed else None
 
 
-MISSING: t.Final = object()
-"""Stands for the value of a name that is not there."""
+def _sides(delta: Delta) -> tuple[dict[str, t.Any], dict[str, t.Any]]:
+    added, changed, removed = delta
+    before = {n: MISSING for n in added} | {n: v[0] for n, v in changed.items()} | {**removed}
+    after = {**added} | {n: v[1] for n, v in changed.items()} | {n: MISSING for n in removed}
+    return before, after
 
 
 class Tracked(Live):

@@ -96,6 +96,8 @@ class Guard:
             if isinstance(config.values, str) and (config.values != "auto")
             else None
         )
+        # Made once: with id headers on, each request of a local viewer asks.
+        self._here = Access(look=True, values=self._values is not False, local=True)
         self._known_hosts: dict[str, bool] = {}
         self._lock = threading.Lock()
         self.refusals: dict[Reason, int] = {}
@@ -119,7 +121,7 @@ class Guard:
             return Access(look=False, reason="host")
         refused = self._local_refusal(environ)
         if refused is None and self._values_token is None:
-            return Access(look=True, values=self._values is not False, local=True)
+            return self._here
         look, values, reason = self._presented(environ)
         local = refused is None
         if look or local:

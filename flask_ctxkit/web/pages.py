@@ -127,7 +127,7 @@ class Pages:
             return _protected(Response(status=204))
         if visit.wants_json:
             since = {} if answer.since is None else {"since": answer.since}
-            body = json.dumps({"schema": SCHEMA} | answer.body | since, default=_listed)
+            body = json.dumps({"schema": SCHEMA, **answer.body, **since}, default=_listed)
             response = Response(body, answer.status, content_type=_JSON)
         else:
             html = environment().get_template(answer.template).render(

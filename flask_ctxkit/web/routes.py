@@ -148,7 +148,9 @@ def request(visit: Visit, name: str) -> Answer:
         "by_index": by_index,
         "g_rows": owners_of_g(found),
     }
-    return Answer({}, "request.html", context)
+    # Only what still runs can change.
+    since = state_of(len(found.events)) if found.state == "running" else None
+    return Answer({}, "request.html", context, since)
 
 
 def live(visit: Visit) -> Answer:
@@ -261,6 +263,8 @@ def _own_pages(visit: Visit) -> list[str]:
     found = [
         rule.rule
         for rule in visit.sources.app.url_map.iter_rules()
-        if not rule.arguments and "GET" in (rule.methods or ()) and rule.rule.startswith("/")
+        if not rule.arguments and "GET" in (rule.methods or ())
+        # "//" would be another host.
+        if rule.rule.startswith("/") and not rule.rule.startswith("//")
     ]
     return found[:PAGES_TO_OPEN]

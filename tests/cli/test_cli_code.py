@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import typing as t
 
@@ -297,6 +298,41 @@ def test_try_twice_shows_the_second(run: t.Any) -> None:
     made = shop_app()
     assert tried(made, "GET", "/boom", [], b"")["path"] == "/boom"
     assert tried(made, "GET", "/away", [], b"")["path"] == "/away"
+
+
+def test_try_reads_a_stream_but_not_without_end(run: t.Any) -> None:
+    """What happens in the body is part of the request."""
+    made = shop_app()
+
+    @made.get("/stream")
+    def stream() -> t.Any:
+        return made.response_class(iter([b"a", b"b", b"c"]))
+
+    @made.get("/endless")
+    def endless() -> t.Any:
+        return made.response_class(itertools.repeat(b"x" * 65536))
+
+    short = run("try", "GET", "/stream", "--format", "json", serving=made).json()["trace"]
+    assert any(event["phase"] == "stream" for event in short["events"])
+    assert short["state"] == "finished"
+    assert "GET /endless → 200" in run("try", "GET", "/endless", serving=made).out
+
+
+def test_try_of_a_view_that_exits_shows_its_trace(run: t.Any) -> None:
+    made = shop_app()
+
+    @made.get("/exit")
+    def leave() -> str:
+        raise SystemExit(7)
+
+    outcome = run("try", "GET", "/exit", serving=made)
+    assert outcome.code == 0
+    assert "SystemExit" in outcome.out
+
+
+def test_a_failure_to_import_is_an_error_in_json_too(run: t.Any) -> None:
+    outcome = run("app", "--app", "no_such_module_at_all", "--format", "json")
+    assert (outcome.code, outcome.json()["error"]["code"]) == (2, "not-imported")
 
 
 def test_try_of_an_app_that_has_served_already_says_what_to_do(run: t.Any) -> None:

@@ -129,3 +129,11 @@ def test_ascii_stand_ins_stand_before_the_fitting() -> None:
     """``→`` becomes two characters; the line still fits."""
     block = in_ascii(Table((Column("A", least=4),), ((cell("→" * 30),),)))
     assert all(layout.width_of(found) <= 40 for found in terminal_lines([block], 40))
+
+
+def test_markdown_without_a_width_cuts_nothing_and_pads_within_reason() -> None:
+    """One huge cell doesn't make every line of the table as wide."""
+    rows = ((cell("x" * 3000), cell("end")), (cell("y"), cell("end")))
+    shown = list(markdown_lines([Table((Column("A"), Column("B")), rows)], None))
+    assert "x" * 3000 in shown[2]
+    assert len(shown[3]) < 100

@@ -116,6 +116,16 @@ def test_the_package_is_the_same_command(start: Start, shop: t.Any) -> None:
     assert "GET /report" in out
 
 
+def test_the_package_reads_flaskenv_as_flask_does(
+    start: Start, shop: t.Any, tmp_path: Path
+) -> None:
+    """So that ``CTXKIT_URL`` of a project counts for both."""
+    pytest.importorskip("dotenv")
+    (tmp_path / ".flaskenv").write_text(f"CTXKIT_URL={shop.url}\n")
+    assert ended(start("flask_ctxkit", "ps"))[0] == 0
+    assert ended(start("flask", "ctx", "ps"))[0] == 0
+
+
 def test_nobody_to_ask_ends_with_2(start: Start) -> None:
     code, out, err = ended(start("flask", "ctx", "--url", "http://127.0.0.1:1"))
     assert (code, out) == (2, "")

@@ -16,7 +16,8 @@ from flask_ctxkit.errors import CtxKitError
 from flask_ctxkit.findings import Evidence, Failure, Finding, Rule, Rules, rule_of
 from flask_ctxkit.findings.catalogue import BUILT_IN, CODE, PER_RULE
 from flask_ctxkit.findings.facts import REMEMBERED, WRITERS, Memory
-from flask_ctxkit.trace.model import Change, Event, ResponseChange, Trace
+from flask_ctxkit.signals import finding_raised
+from flask_ctxkit.trace.model import Change, Error, Event, ResponseChange, Trace
 from flask_ctxkit.units import Unit
 
 Watch = t.Callable[..., t.Any]
@@ -60,7 +61,7 @@ def test_each_rule_has_a_code_of_its_own_a_cause_and_a_fix() -> None:
     assert len({*codes}) == len(codes)
     for rule in BUILT_IN:
         assert CODE.fullmatch(rule.code)
-        assert rule.theme in {"hooks", "contexts", "headers", "set-up"}
+        assert rule.theme in {"hooks", "contexts", "headers", "session", "set-up"}
         assert rule.cause.endswith(".")
         assert not rule.title.endswith(".")
         assert rule.fix
@@ -105,6 +106,18 @@ def test_a_rule_that_raises_is_counted_and_stops_no_other(error: t.Any) -> None:
         assert {finding.code for finding in found} == {"broken", "of-mine"}
     (failure,) = rules.failures
     assert (failure.step, failure.count) == ("rule broken", 3)
+
+
+def test_an_app_that_cannot_be_looked_at_is_counted_and_its_traces_still_are() -> None:
+    class Odd:
+        def __getattr__(self, name: str) -> t.Any:
+            raise LookupError(name)
+
+    rules = make_rules()
+    rules.add(make_rule(lambda trace, known: [Finding("Late.")]))
+    assert rules.for_app(t.cast("Flask", Odd())) == ()
+    assert "facts" in {failure.step for failure in rules.failures}
+    assert [finding.message for finding in rules.for_trace(make_trace())] == ["Late."]
 
 
 def test_an_interrupt_in_a_rule_is_not_swallowed() -> None:
@@ -251,15 +264,9 @@ def test_functions_for_each_kind_get_what_the_kind_is_about() -> None:
     app = Flask("shop")
     rules.for_app(app)
     rules.for_live((), ())
-    error = _error()
+    error = Error("KeyError", "x")
     rules.for_error(error)
     assert got == [app, ((), ()), Failure(error)]
-
-
-def _error() -> t.Any:
-    from flask_ctxkit.trace.model import Error
-
-    return Error("KeyError", "x")
 
 
 # ----------------------------------------------------------------------------- odd traces
@@ -361,3 +368,44 @@ def test_facts_hold_no_object_of_the_apps(watch: Watch) -> None:
     assert facts.setters("user")[0].name.endswith("load_user")
     kinds = {type(value).__module__ for value in everything(facts)}
     assert kinds <= {"builtins", "flask_ctxkit.findings.facts"}
+
+
+def test_a_finding_of_a_request_is_sent_once_per_trace(watch: Watch) -> None:
+    app = Flask(__name__)
+    heard: list[tuple[t.Any, Finding]] = []
+
+    @app.before_request
+    def limiter() -> None:
+        g.rate = g.user
+
+    @app.before_request
+    def load_user() -> None:
+        g.user = "ada"
+
+    app.add_url_rule("/", "index", lambda: "x")
+    watched = watch(app)
+
+    def listen(sender: t.Any, finding: Finding) -> None:
+        heard.append((sender, finding))
+
+    with finding_raised.connected_to(listen, app):
+        watched.client.get("/")
+        watched.client.get("/")
+    assert [(sender, finding.code) for sender, finding in heard] == [(app, "hook-order")] * 2
+    assert [finding.trace for _, finding in heard] == [trace.id for trace in watched.traces[::-1]]
+    assert watched.traces[0].findings[0] == heard[1][1].as_dict()
+
+
+def test_a_rule_of_the_users_own_sees_every_request(watch: Watch) -> None:
+    """Also one that took the same steps as a sound one before."""
+    app = Flask(__name__)
+    app.add_url_rule("/<int:number>", "item", lambda number: "x")
+    watched = watch(app)
+
+    def odd_number(trace: Trace) -> str | None:
+        return "An odd number." if trace.path is not None and int(trace.path[1:]) % 2 else None
+
+    watched.rules.add(rule_of(odd_number))
+    for number in range(6):
+        watched.client.get(f"/{number}")
+    assert watched.rules.tally.counts() == {"odd-number": 3}

@@ -141,3 +141,56 @@ def test_exceptions_that_only_look_alike_are_not_explained(error: Error) -> None
     rules = Rules(Config.from_mapping({}))
     assert rules.for_error(error) == ()
     assert rules.failures == ()
+
+
+@notes
+def test_an_exception_that_nobody_handled_carries_its_explanation(watch: Watch) -> None:
+    """Where it propagates, and in the log where Flask answers with an error."""
+    app = Flask(__name__)
+
+    @app.before_request
+    def limiter() -> None:
+        g.rate = g.user
+
+    @app.before_request
+    def load_user() -> None:
+        g.user = "ada"
+
+    app.add_url_rule("/", "index", lambda: "x")
+    watched = watch(app, PROPAGATE_EXCEPTIONS=True)
+    with pytest.raises(AttributeError) as caught:
+        watched.client.get("/")
+    text = shown(caught.value)
+    assert text.count("ctxkit: limiter asks for g.user before load_user sets it.") == 1
+    assert "Register load_user first" in text
+
+
+@notes
+def test_the_log_of_an_error_carries_its_explanation(
+    watch: Watch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask(__name__)
+
+    @app.route("/set")
+    def set_user() -> str:
+        g.user = "ada"
+        return "x"
+
+    app.add_url_rule("/", "index", lambda: g.user)
+    watched = watch(app)
+    watched.client.get("/set")
+    watched.client.get("/")
+    record = next(r for r in caplog.records if r.name == app.logger.name)
+    assert record.exc_info is not None
+    assert record.exc_info[1] is not None
+    assert "ctxkit: " in shown(record.exc_info[1])
+    assert "set it in GET /set." in shown(record.exc_info[1])
+
+
+def test_an_exception_that_needs_no_explanation_stays_as_it_is(watch: Watch) -> None:
+    app = Flask(__name__)
+    app.add_url_rule("/", "index", lambda: str(1 / 0))
+    watched = watch(app, PROPAGATE_EXCEPTIONS=True)
+    with pytest.raises(ZeroDivisionError) as caught:
+        watched.client.get("/")
+    assert not hasattr(caught.value, "__notes__")

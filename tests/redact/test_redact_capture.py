@@ -21,7 +21,10 @@ import pytest
 from markupsafe import Markup
 from werkzeug.datastructures import MultiDict
 
-from flask_ctxkit.redact import Redactor, mark, without_values
+from flask_ctxkit.redact import Redactor, mark, marks, without_values
+
+PATH = f"{pathlib.PurePosixPath.__module__}.PurePosixPath"
+"""Its module is not the same in every Python."""
 
 
 class Point(t.NamedTuple):
@@ -88,7 +91,8 @@ def test_plain_values_stand_as_themselves(value: object) -> None:
         (dt.timedelta(days=1), {"$type": "datetime.timedelta", "$text": "1 day, 0:00:00"}),
         (dt.date(2024, 1, 2), {"$type": "datetime.date", "$text": "2024-01-02"}),
         (uuid.UUID(int=1), {"$type": "uuid.UUID", "$text": str(uuid.UUID(int=1))}),
-        (pathlib.PurePosixPath("/a/b"), {"$type": "pathlib.PurePosixPath", "$text": "/a/b"}),
+        (decimal.Decimal("1" * 3000), {"$type": "decimal.Decimal"}),
+        (pathlib.PurePosixPath("/a/b"), {"$type": PATH, "$text": "/a/b"}),
         (http.HTTPStatus.OK, {"$type": "http.HTTPStatus", "$text": "200"}),
         (Markup("<b>"), {"$type": "markupsafe.Markup", "$size": 3, "$text": "<b>"}),
         (len, {"$type": "builtin_function_or_method", "$name": "builtins.len"}),
@@ -253,6 +257,14 @@ def test_the_whole_copy_is_bounded() -> None:
     assert len(json.dumps(capture(wide))) < 250_000
 
 
+def test_a_list_of_objects_is_as_bounded_as_a_list_of_lists() -> None:
+    """Attributes count like items."""
+    wide = [types.SimpleNamespace(**{f"a{n}": n for n in range(40)}) for _ in range(50)]
+    captured = capture(wide)
+    assert sum(len(one.get("$attributes", ())) for one in captured) <= 450
+    assert captured[-1] == {"$type": "types.SimpleNamespace", "$size": 40}
+
+
 def test_every_limit_can_be_set() -> None:
     assert capture("abcdef", text=3) == {"$type": "str", "$size": 6, "$text": "abc"}
     assert capture([1, 2, 3], width=2)["$items"] == [1, 2]
@@ -298,12 +310,23 @@ def test_secrets_are_found_at_every_depth() -> None:
     assert captured["pairs"][0]["$items"][0] == "X-Api-Key"
 
 
+@pytest.mark.parametrize("value", [None, True, 5, 2**70])
+def test_a_number_or_nothing_labelled_as_secret_is_shown(value: object) -> None:
+    """As it is under a secret name."""
+    assert "$hidden" not in str(capture({"name": "password", "value": value}))
+
+
 def test_the_session_cookie_is_hidden_by_its_name_and_a_session_dict_is_not() -> None:
     redactor = Redactor(cookie_names=("shop",))
     assert redactor.capture("shop", "opaque")["$hidden"] == "name is the session cookie's"
     assert redactor.capture("shop", {"cart": 1}) == {"cart": 1}
     assert Redactor().capture("session", "opaque")["$hidden"] == "name is the session cookie's"
     assert redactor.capture("session", "opaque") == "opaque"
+
+
+def test_a_path_may_hold_a_secret() -> None:
+    captured = capture(pathlib.PurePosixPath("/run/token=t0ps3cret"))
+    assert captured["$hidden"] == 'a name inside contains "token"'
 
 
 def test_equal_secrets_have_equal_marks() -> None:
@@ -315,6 +338,13 @@ def test_equal_secrets_have_equal_marks() -> None:
     assert len({mark(v) for v in ("a", b"a", ["a"], ("a",), {"a": 1}, None, 1, 1.0)}) > 5
     assert mark(["a"]) == mark(["a"])
     assert one != other or capture("a3", "token")["$mark"] != one
+
+
+def test_a_mark_is_made_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the key nobody can try passwords until one has the mark."""
+    before = [mark(word) for word in ("a", "b", "c")]
+    monkeypatch.setattr(marks, "_KEY", b"other")
+    assert [mark(word) for word in ("a", "b", "c")] != before
 
 
 def test_a_mark_counts_both_ends_and_the_size_of_a_long_value() -> None:

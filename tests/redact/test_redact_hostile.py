@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import decimal
 import functools
 import json
+import pathlib
 import re
 import sys
 import threading
@@ -22,7 +24,8 @@ from flask_ctxkit.redact.capture import Walk
 
 SECRET = "t0ps3cret"
 QUICK = 0.5
-"""Seconds: a thousand times what a copy takes, and far less than reading the value would."""
+"""Seconds of this thread, whatever else the machine does: a thousand times what a copy takes,
+and far less than reading the value would."""
 
 
 class CodeRanError(BaseException):
@@ -201,19 +204,43 @@ def test_a_named_tuple_with_false_fields() -> None:
         assert Redactor().capture("x", kind((1, 2)))["$items"] == [1, 2]
 
 
+def test_a_path_of_a_users_text_is_not_asked() -> None:
+    """From Python 3.12 a path keeps the text it was made of, and puts it together when asked."""
+
+    class Text(str):
+        __slots__ = ()
+        asked: t.ClassVar[list[object]] = []
+
+        def __getitem__(self, key: t.Any) -> str:
+            self.asked.append(key)
+            return super().__getitem__(key)
+
+        def replace(self, *args: t.Any) -> str:
+            self.asked.append(args)
+            return super().replace(*args)
+
+    paths = [pathlib.PurePosixPath(Text("/a/b")), pathlib.Path(Text("/a"), Text("b"))]
+    Text.asked.clear()
+    captured = Redactor().capture("x", paths)
+    assert Text.asked == []
+    assert all(path["$type"].endswith("PosixPath") for path in captured)
+
+
 def test_a_threads_local_is_not_looked_into() -> None:
-    """In a thread that never used it, its ``__init__`` would run."""
+    """Its ``__init__`` would run in each thread, and its ``__dict__`` is not where they are."""
     calls = []
 
     class PerThread(threading.local):
         def __init__(self) -> None:
             calls.append(threading.get_ident())
 
-    value, captured = PerThread(), []
-    thread = threading.Thread(target=lambda: captured.append(Redactor().capture("x", value)))
+    value = PerThread()
+    captured: list[t.Any] = []
+    both = lambda: captured.extend(Redactor().capture(name, value) for name in ("x", "token"))
+    thread = threading.Thread(target=both)
     thread.start()
     thread.join()
-    assert set(captured[0]) == {"$type"}
+    assert [set(one) for one in captured] == [{"$type"}, {"$hidden", "$type", "$mark"}]
     assert len(calls) == 1
 
 
@@ -272,18 +299,19 @@ BIG = 100_000_000
         lambda: {"k" * (BIG // 10) + str(n): 1 for n in range(3)},
         lambda: {10**n: 10**n for n in range(0, 3000, 10)},
         lambda: 1 << (BIG * 8),
+        lambda: decimal.Decimal("1" * (BIG // 100)),
     ],
     ids=["str", "dotted", "bytes", "bytearray", "wide", "list", "tuple", "dict", "keys", "ints",
-         "int"],
+         "int", "decimal"],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["x", "token"])
 def test_time_does_not_grow_with_the_value(make: t.Callable[[], t.Any], name: str) -> None:
     """Only what is shown is read."""
     value = make()
     redactor = Redactor()
-    begun = time.perf_counter()
+    begun = time.thread_time()
     captured = redactor.capture(name, value)
-    assert time.perf_counter() - begun < QUICK
+    assert time.thread_time() - begun < QUICK
     assert redactor.failures == 0
     assert len(json.dumps(captured)) < 100_000
 
@@ -320,14 +348,14 @@ HOSTILE_TEXTS = {
 def test_a_hostile_text_takes_no_time(kind: str) -> None:
     """No pattern goes back over what it has seen, and no text is read whole."""
     redactor, text = Redactor(), HOSTILE_TEXTS[kind]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     redactor.capture("x", text)
     for short in (redactor.text(text), redactor.url(text), redactor.text(text[::-1])):
         assert len(short) < 2100
         short.encode()
     redactor.environ({"HTTP_COOKIE": text, "QUERY_STRING": text, "HTTP_X": text, "PATH_INFO": text})
     redactor.headers([("Set-Cookie", text), ("Location", text), (text, text)])
-    assert time.perf_counter() - begun < QUICK
+    assert time.thread_time() - begun < QUICK
     assert redactor.failures == 0
 
 
@@ -338,10 +366,10 @@ def test_every_pattern_is_linear(kind: str) -> None:
     short, long = HOSTILE_TEXTS[kind][:10_000], HOSTILE_TEXTS[kind][:100_000]
     took = []
     for text in (short, long):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         texts.scrubbed(text)
         texts.url(text)
-        took.append(time.perf_counter() - begun)
+        took.append(time.thread_time() - begun)
     assert took[1] < max(40 * took[0], 0.2)
 
 

@@ -35,11 +35,19 @@ def basic(text: str) -> str:
 SECRETS = {
     "a JWT": (JWT, "looks like a JWT"),
     "a JWT with a spaced header": (basic('{ "alg": "none"}') + ".e30.", "looks like a JWT"),
-    "a session": (cookie({"a": 1}), "looks like a signed value"),
+    "a session": (cookie({"a": 1}), "looks like a signed value with its time"),
     "a session of text": (cookie({"user": "ann", "cart": [1]}), "looks like a JWT"),
     "a long session": (cookie({"a": "ab" * 300}), "looks like a JWT"),
-    "a list": (itsdangerous.URLSafeTimedSerializer("k").dumps([1, 2]), "looks like a signed"),
-    "an id": (itsdangerous.TimestampSigner("k").sign("john").decode(), "looks like a signed"),
+    "a list": (
+        itsdangerous.URLSafeTimedSerializer("k").dumps([1, 2]),
+        "looks like a signed value with its time",
+    ),
+    "an id": (
+        itsdangerous.TimestampSigner("k").sign("john").decode(),
+        "looks like a signed value with its time",
+    ),
+    "no time": (itsdangerous.Signer("k").sign("john").decode(), "looks like a signed value"),
+    "text": (itsdangerous.URLSafeSerializer("k").dumps("john"), "looks like a signed value"),
     "SHA-256": (
         itsdangerous.TimestampSigner("k", digest_method=hashlib.sha256).sign("7").decode(),
         "looks like a signed",
@@ -196,7 +204,7 @@ def test_a_long_text_is_cut_and_tells_its_size() -> None:
     redactor = Redactor()
     text = redactor.text("a b " * 5000)
     assert text.endswith("… (20,000 characters)")
-    assert len(text) < 2050
+    assert 2000 < len(text) < 2050
     assert redactor.text("a b " * 500) == "a b " * 500
 
 
@@ -210,8 +218,9 @@ def test_no_secret_survives_a_cut(start: int, size: int) -> None:
         text = "a " * (start // 2) + secret + " b" * size
         assert "q" * 10 not in redactor.text(text)
         assert "q" * 10 not in redactor.url(text)
-        short = redactor.capture("x", "a " * (start // 20) + secret + " b" * size)
-        assert "q" * 10 not in json.dumps(short)
+        for near in range(150, 210, 7):
+            short = redactor.capture("x", "a " * (near // 2) + secret + " b" * size)
+            assert "q" * 10 not in json.dumps(short)
 
 
 def test_what_is_replaced_moves_no_secret_into_view() -> None:

@@ -68,8 +68,9 @@ def test_everyday_traffic_is_counted_and_not_listed() -> None:
 def test_buckets_count_each_request_once_and_show_the_worst_first(trace: Making) -> None:
     rows = buckets(
         [
-            trace("a", duration_ms=10.0), trace("b", duration_ms=10.1), trace("c", duration_ms=1000.0),
-            trace("d", duration_ms=1000.1), trace("e", endpoint="x", duration_ms=1.0, status=500),
+            trace("a", duration_ms=10.0), trace("b", duration_ms=10.1),
+            trace("c", duration_ms=1000.0), trace("d", duration_ms=1000.1),
+            trace("e", endpoint="x", duration_ms=1.0, status=500),
             trace("f", endpoint="y", duration_ms=90_000.0), trace("g", duration_ms=None),
             trace("h", kind="cli"),
         ]

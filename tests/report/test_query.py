@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from flask_ctxkit.report.query import KINDS, SORTS, Query, QueryError
 from flask_ctxkit.trace.model import Change, Error
 
+QUERY_NAMES: t.Final = {
+    "q", "method", "status", "endpoint", "kind", "min_ms", "sort", "limit", "all", "since",
+}  # fmt: skip
+
 Making = t.Callable[..., t.Any]
 
 
@@ -18,7 +22,8 @@ Making = t.Callable[..., t.Any]
     ("name", "value"),
     [
         ("status", "50"), ("status", "600"), ("status", "5xxx"), ("status", "599-500"),
-        ("status", "500-"), ("status", "٥٠٠"), ("limit", "0"), ("limit", "1001"), ("limit", "-1"),
+        ("status", "500-"), ("status", "\u0665\u0660\u0660"), ("limit", "0"), ("limit", "1001"),
+        ("limit", "-1"),
         ("limit", "1e3"), ("limit", "²"), ("limit", "9" * 400), ("min_ms", "x"), ("min_ms", "-1"),
         ("min_ms", "nan"), ("min_ms", "inf"), ("sort", "oldest"), ("kind", "web"),
         ("method", "G T"), ("method", "é"), ("all", "yes"), ("q", "status:abc"), ("q", "x" * 501),
@@ -96,7 +101,12 @@ def test_any_query_string_is_read_or_refused(parameters: dict[str, str]) -> None
     try:
         Query.from_mapping(parameters)
     except QueryError as error:
-        assert str(error).endswith(".")
+        refused = error.evidence["parameter"]
+    else:
+        refused = None
+    # What is refused was asked for, and only what is known can pass.
+    assert refused is None or any(name.startswith(refused) for name in (*parameters, *QUERY_NAMES))
+    assert refused is not None or all(name in QUERY_NAMES for name in parameters)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +147,12 @@ def test_conditions_match_what_they_say(
     )
     tests = Query.from_mapping(parameters).conditions().values()
     assert all(test(found) for test in tests) is matches
+
+
+def test_a_propagated_exception_counts_as_a_500(trace: Making) -> None:
+    raised = trace(status=None, exception=Error("ValueError", ""))
+    assert all(test(raised) for test in Query(status="5xx").conditions().values())
+    assert not any(test(raised) for test in Query(status="4xx").conditions().values())
 
 
 def test_conditions_meet_traces_that_know_nothing(trace: Making) -> None:

@@ -10,7 +10,8 @@ import pytest
 from flask import Flask, g
 
 from flask_ctxkit import CtxKit
-from flask_ctxkit.report import UnknownTraceError, find_trace, latest, trace as report_of
+from flask_ctxkit.report import UnknownTraceError, find_trace, latest
+from flask_ctxkit.report import trace as report_of
 from flask_ctxkit.report.curl import MOST, curl
 from flask_ctxkit.report.families import own_times, strip
 from flask_ctxkit.report.story import milliseconds, story

@@ -20,8 +20,9 @@ KINDS = ("work", "work", "stream", "fail")
 ASLEEP = {
     "hook": ("before_request", "sleepy_hook"),
     "view": ("view", "sleepy_view"),
-    "stream": ("stream", None),
+    "stream": ("stream", "sleepy_stream"),
 }
+"""Where a request to ``/sleep/PLACE`` sleeps: the phase, and the function."""
 
 
 def named(server: Server) -> str:
@@ -154,49 +155,86 @@ def test_traces_equal_the_hooks_own_log(server: Running, answers: Answers) -> No
             assert recorded == STEPS
 
 
-def asleep(server: Running) -> dict[str, dict[str, t.Any]]:
-    """The live contexts by the place they sleep in, when all three sleep or time is up."""
+def functions(context: dict[str, t.Any]) -> list[str]:
+    return [frame["function"].rpartition(".")[2] for frame in context["frames"]]
+
+
+def asleep(server: Running, places: t.Collection[str]) -> dict[str, dict[str, t.Any]]:
+    """The live contexts by the place they sleep in, when all sleep or time is up."""
     deadline = time.monotonic() + 20
     while True:
         contexts = server.ask("live.json")["contexts"]
         found = {c["path"].rpartition("/")[2]: c for c in contexts if c["path"]}
-        phases = {place: context["phase"] for place, context in found.items()}
-        if time.monotonic() > deadline or phases == {p: ASLEEP[p][0] for p in ASLEEP}:
+        sleeping = {place for place, c in found.items() if ASLEEP[place][1] in functions(c)}
+        if sleeping == set(places) or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
+
+
+def look_at_sleepers(running: Running, places: t.Collection[str]) -> dict[str, dict[str, t.Any]]:
+    """Send a request to sleep in each of *places*, look from outside, and wake all."""
+    with ThreadPoolExecutor(len(places)) as clients:
+        calls = {place: clients.submit(running.get, f"/sleep/{place}") for place in places}
+        try:
+            found = asleep(running, places)
+        finally:
+            running.get("/wake/")
+        woken = {place: call.result()[:2] for place, call in calls.items()}
+    assert woken == dict.fromkeys(places, (200, "good night and good morning"))
+    return found
+
+
+def assert_named(place: str, context: dict[str, t.Any], server: Server) -> None:
+    """Its phase, and the function in which it sleeps: as the hook, and among its frames."""
+    phase, function = ASLEEP[place]
+    assert context["phase"] == phase
+    assert (context["method"], context["path"]) == ("GET", f"/sleep/{place}")
+    assert context["endpoint"] == "bed.sleepy_view"
+    assert context["unit"]["kind"] == server.unit
+    assert context["state"] != "left"
+    assert function in functions(context)
+    if phase != "stream":  # the body is no registered function
+        assert context["hook"].rpartition(".")[2] == function
+        assert context["where"].startswith("servers/app.py:")
 
 
 SLEEPING = [server for server in SERVERS if server.parallel]
 
 
-@pytest.mark.parametrize("server_", SLEEPING, ids=named)
+@pytest.mark.parametrize("sleeper", SLEEPING, ids=named)
 def test_sleeping_requests_are_read_from_outside(
-    server_: Server, tmp_path_factory: pytest.TempPathFactory
+    sleeper: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Asleep in a hook, in a view and in a stream: another process is told which is where."""
-    if server_.command(0) is None:
-        pytest.skip(f"{server_.name} is not installed")
-    with serve(server_, tmp_path_factory.mktemp("asleep")) as running:
-        with ThreadPoolExecutor(len(ASLEEP)) as clients:
-            calls = {p: clients.submit(running.get, f"/sleep/{p}") for p in ASLEEP}
-            try:
-                found = asleep(running)
-            finally:
-                running.get("/wake/")
-            woken = {place: call.result()[:2] for place, call in calls.items()}
-        assert woken == dict.fromkeys(ASLEEP, (200, "good night and good morning"))
+    if sleeper.command(0) is None:
+        pytest.skip(f"{sleeper.name} is not installed")
+    with serve(sleeper, tmp_path_factory.mktemp("asleep")) as running:
+        found = look_at_sleepers(running, ASLEEP)
         assert found.keys() == ASLEEP.keys()
-        for place, (phase, hook) in ASLEEP.items():
-            context = found[place]
-            assert context["phase"] == phase
-            if hook is not None:
-                assert context["hook"].rpartition(".")[2] == hook
-                assert context["where"].startswith("servers/app.py:")
-            assert (context["method"], context["path"]) == ("GET", f"/sleep/{place}")
-            assert context["endpoint"] == "bed.sleepy_view"
-            assert context["unit"]["kind"] == server_.unit
-            assert context["state"] != "left"
+        for place, context in found.items():
+            assert_named(place, context, sleeper)
+            assert context["age_exact"]
             assert context["age_s"] > 0
-        units = {context["unit"]["key"] for context in found.values()}
-        assert len(units) == len(ASLEEP)
+        assert len({context["unit"]["key"] for context in found.values()}) == len(ASLEEP)
         assert running.ask("live.json")["leaks"] == []
+
+
+@pytest.mark.parametrize(
+    "sleeper", [s for s in SLEEPING if s.name.startswith("gunicorn")], ids=named
+)
+def test_sleeping_requests_are_read_with_recording_off(
+    sleeper: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Hook and view are read from the frames; that streams are missed is said."""
+    if sleeper.command(0) is None:
+        pytest.skip(f"{sleeper.name} is not installed")
+    folder = tmp_path_factory.mktemp("asleep")
+    with serve(sleeper, folder, CTXKIT_TRACE=False) as running:
+        found = look_at_sleepers(running, ("hook", "view"))
+        assert found.keys() == {"hook", "view"}
+        for place, context in found.items():
+            assert_named(place, context, sleeper)
+            assert not context["age_exact"]
+        live = running.ask("live.json")
+        assert live["contexts"] == []
+        assert "streams" in " ".join(live["missing"])

@@ -105,9 +105,10 @@ def test_the_peer_is_the_one_before_proxy_fix() -> None:
         seen.append(guard().access(env))
         return []
 
-    ProxyFix(app)(environ("203.0.113.9", HTTP_X_FORWARDED_FOR="127.0.0.1"), print)
-    ProxyFix(app)(environ("203.0.113.9"), print)
-    ProxyFix(app)(environ("127.0.0.1"), print)
+    fixed: t.Any = ProxyFix(app)
+    fixed(environ("203.0.113.9", HTTP_X_FORWARDED_FOR="127.0.0.1"), None)
+    fixed(environ("203.0.113.9"), None)
+    fixed(environ("127.0.0.1"), None)
     assert [(access.look, access.reason) for access in seen] == [
         (False, "peer"),
         (False, "peer"),

@@ -14,6 +14,7 @@ from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_ctxkit import CtxKit
+from flask_ctxkit.findings.model import Evidence, Finding
 from flask_ctxkit.web.protection import HEADERS
 
 if t.TYPE_CHECKING:
@@ -334,6 +335,16 @@ def test_who_may_not_see_values_sees_none(url: str) -> None:
     client.get("/?q=value-of-query", headers={"X-Thing": "value-of-header"})
     with pytest.raises(ValueError, match="value-of-error"):
         client.get("/fail")
+    state = state_of(app)
+    code = state.rules.catalogue()[0].code
+    proof = Evidence("value-of-evidence", where="a.py:1")
+    state.rules.tally.add(
+        Finding("value-of-finding", (proof,), "value-of-fix", code=code, severity="error")
+    )
+    state.recorder.failed("sink", OSError("value-of-failure"))
+    with app.test_request_context("/?q=value-of-query") as context:
+        recording = state.registry.pushed()[-1][2]
+        state.registry.popped_wrongly(context, recording, RuntimeError("value-of-leak"))
     response = client.get(
         url, headers={"Authorization": f"Bearer {TOKEN}"}, environ_overrides=REMOTE
     )
@@ -351,6 +362,23 @@ def test_without_values_names_types_and_marks_stay() -> None:
     view = next(event for event in trace["events"] if event["phase"] == "view")
     assert view["g"]["added"]["name"]["$type"] == "str"
     assert view["session"]["added"]["basket"]["$type"] == "str"
+
+
+def test_without_values_a_finding_is_told_by_its_rule_and_place() -> None:
+    app = watched(CTXKIT_TOKEN=TOKEN)
+    state = state_of(app)
+    rule = state.rules.catalogue()[0]
+    proof = Evidence("value-of-evidence", event=3, where="a.py:1")
+    state.rules.tally.add(Finding("value", (proof,), code=rule.code, severity="error"))
+    report = body(
+        visited(app).get(
+            "/_ctx/findings.json", headers={"Authorization": f"Bearer {TOKEN}"},
+            environ_overrides=REMOTE,
+        )
+    )  # fmt: skip
+    found = next(row for row in report["findings"] if row["code"] == rule.code)
+    assert (found["message"], found["fix"]) == (rule.title, rule.fix)
+    assert found["evidence"] == [{"text": "Seen here.", "event": 3, "where": "a.py:1"}]
 
 
 def test_who_may_see_values_sees_them() -> None:

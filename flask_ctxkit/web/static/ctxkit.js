@@ -78,6 +78,7 @@
   };
   const schedule = () => {
     clearTimeout(timer);
+    if (!document.body.dataset.since) return; // what is shown is finished
     timer = setTimeout(poll, wait);
   };
   const pause = (state) => {

@@ -1,0 +1,79 @@
+"""Verdicts on the session become findings on the trace of the request."""
+
+from __future__ import annotations
+
+import typing as t
+
+from flask import Flask, session
+
+Watch = t.Callable[..., t.Any]
+
+
+def shop() -> Flask:
+    app = Flask(__name__)
+    app.secret_key = "a key of more than thirty-two characters"
+
+    @app.get("/fill")
+    def fill() -> str:
+        session["cart"] = ["tea"]
+        return "filled"
+
+    @app.get("/read")
+    def read() -> dict[str, t.Any]:
+        return {"cart": session.get("cart")}
+
+    return app
+
+
+def test_a_change_inside_a_value_is_named(watch: Watch) -> None:
+    app = shop()
+
+    @app.get("/add")
+    def add() -> str:
+        session["cart"].append("cup")
+        return "added"
+
+    watched = watch(app)
+    watched.client.get("/fill")
+    watched.client.get("/add")
+    finding = watched.one("session-nested-change")
+    assert 'session["cart"]' in finding.message
+    assert "session.modified = True" in finding.fix
+
+
+def test_telling_flask_of_the_change_is_sound(watch: Watch) -> None:
+    app = shop()
+
+    @app.get("/add")
+    def add() -> str:
+        session["cart"].append("cup")
+        session.modified = True
+        return "added"
+
+    watched = watch(app)
+    watched.client.get("/fill")
+    watched.client.get("/add")
+    assert watched.client.get("/read").json == {"cart": ["tea", "cup"]}
+    assert watched.found == ()
+
+
+def test_a_cookie_signed_with_another_key_is_named(watch: Watch) -> None:
+    other = shop()
+    other.secret_key = "another key, that the first app does not know"
+    client = other.test_client()
+    client.get("/fill")
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+
+    watched = watch(shop())
+    watched.client.set_cookie("session", cookie.value)
+    assert watched.client.get("/read").json == {"cart": None}
+    assert "a key that this worker doesn't have" in watched.one("session-unknown-key").message
+
+
+def test_a_visitor_without_a_cookie_is_sound(watch: Watch) -> None:
+    watched = watch(shop())
+    watched.client.get("/read")
+    watched.client.get("/fill")
+    watched.client.get("/read")
+    assert watched.found == ()
