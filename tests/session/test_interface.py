@@ -362,6 +362,25 @@ def matched(value: t.Any) -> t.Any:
     return None
 
 
+@told_only
+def test_who_asks_hears_when_the_session_was_read() -> None:
+    """Once, with the values in place and before the one who touched it changes them."""
+    app = make_app()
+    heard: list[t.Any] = []
+
+    @app.get("/hear")
+    def hear() -> str:
+        raw: t.Any = raw_session(request_context())
+        raw.on_load = lambda read: heard.append((read.loaded, dict(read), read is raw))
+        session["who"] = "bob"
+        session.clear()
+        assert "on_load" not in raw.__dict__
+        return ""
+
+    visitor(app).get("/hear")
+    assert heard == [(True, {"n": 1, "who": "ann"}, True)]
+
+
 TOUCHES: dict[str, t.Callable[[t.Any], t.Any]] = {
     "getitem": lambda s: s["who"],
     "get": lambda s: s.get("who"),
