@@ -85,8 +85,6 @@ class PendingSession(CtxSession):
     on_load: t.Callable[[CtxSession], object] | None = None
     """Called once with the session when its values are in, before whoever touched it goes on.
     It must not raise."""
-    on_load: t.Callable[[CtxSession], object]
-    """Called once with the session, when its cookie was read, before anything changes it."""
 
     @property
     def accessed(self) -> bool:

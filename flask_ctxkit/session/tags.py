@@ -65,7 +65,7 @@ def tag(value: t.Any, original: Tag) -> t.Any:
     if kind is datetime:
         return {" d": date_text(value)}
     if kind is Markup:
-        return {" m": str(value)}
+        return {" m": value}  # a string to JSON
     return {" u": value.hex} if kind is UUID else original(value)
 
 
