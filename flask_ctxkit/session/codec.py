@@ -14,6 +14,7 @@ import hmac
 import typing as t
 import zlib
 from binascii import a2b_base64, b2a_base64
+from hmac import compare_digest
 
 from itsdangerous import Signer
 
@@ -76,11 +77,13 @@ class Keyring:
     Made once per configuration; it holds derived keys only.
     """
 
-    __slots__ = ("current", "fallbacks")
+    __slots__ = ("current", "fallbacks", "stamp")
 
     def __init__(self, current: Key, fallbacks: tuple[tuple[int, Key], ...] = ()) -> None:
         self.current = current
         self.fallbacks = fallbacks
+        self.stamp = (0, b"")
+        """The last second that something was signed in, and its text."""
 
     @classmethod
     def derive(
@@ -143,9 +146,11 @@ def verify(cookie: bytes, keys: Keyring, *, now: int, max_age: int, leeway: int 
         given = from_base64(signature)
     except ValueError:
         return _REFUSED
-    number = _number_of_signer(value, given, keys)
-    if number is None:
-        return _REFUSED
+    number: int | None = 0
+    if not compare_digest(given, keys.current.sign(value)):
+        number = _number_of_fallback(value, given, keys)
+        if number is None:
+            return _REFUSED
     payload, dot, stamp = value.rpartition(b".")
     signed_at = _timestamp(stamp) if dot else None
     if signed_at is None:
@@ -158,11 +163,9 @@ def verify(cookie: bytes, keys: Keyring, *, now: int, max_age: int, leeway: int 
     return Verified("valid", number, signed_at, age, payload)
 
 
-def _number_of_signer(value: bytes, given: bytes, keys: Keyring) -> int | None:
-    if hmac.compare_digest(given, keys.current.sign(value)):
-        return 0
+def _number_of_fallback(value: bytes, given: bytes, keys: Keyring) -> int | None:
     for number, key in keys.fallbacks:
-        if hmac.compare_digest(given, key.sign(value)):
+        if compare_digest(given, key.sign(value)):
             return number
     return None
 
@@ -177,9 +180,12 @@ def _timestamp(stamp: bytes) -> int | None:
 
 def seal(payload: bytes, keys: Keyring, *, now: int) -> str:
     """The cookie's text: *payload*, time and signature by the current key."""
-    stamp = _to_base64(now.to_bytes(8, "big").lstrip(b"\0"))
-    value = b"%b.%b" % (payload, stamp)
-    return (b"%b.%b" % (value, _to_base64(keys.current.sign(value)))).decode("ascii")
+    second, stamp = keys.stamp
+    if second != now:
+        stamp = _to_base64(now.to_bytes(8, "big").lstrip(b"\0"))
+        keys.stamp = (now, stamp)
+    value = payload + b"." + stamp
+    return (value + b"." + _to_base64(keys.current.sign(value))).decode("ascii")
 
 
 def pack(text: str) -> bytes:
@@ -203,10 +209,8 @@ def unpack(payload: bytes) -> str:
         raw = from_base64(payload[1:] if compressed else payload)
     except ValueError as error:
         raise malformed("base64", error) from error
-    if compressed:
-        raw = _expand(raw)
     try:
-        return raw.decode()
+        return (_expand(raw) if compressed else raw).decode()
     except UnicodeDecodeError as error:
         raise malformed("json", error) from error
 

@@ -44,6 +44,8 @@ class SentCookie:
     checked: Verified | None = None
     """What :meth:`verify` found, once it was called."""
     heard: bool = False
+    unpacked: str | None = None
+    """The JSON text in the payload, if that was looked into; whoever wrote it."""
 
     def text(self) -> str | None:
         """The cookie's value as ``request.cookies`` has it; the first of several."""
@@ -88,7 +90,8 @@ class SentCookie:
             self._tell()
             return {}, {"opening": verified}
         try:
-            text, values = read(verified.payload)
+            text = self.unpacked or codec.unpack(verified.payload)
+            values = values_in(text)
         except MalformedPayloadError as error:
             self._tell(error)
             if self.strict:
@@ -109,26 +112,26 @@ class SentCookie:
         else:
             payload = payload.rpartition(b".")[0]
         try:
-            text = codec.unpack(payload)
+            text = self.unpacked = codec.unpack(payload)
         except MalformedPayloadError:
             return False
-        return '"_permanent"' in text or "\\u00" in text
+        named = text.count('"_permanent"')
+        return named > text.count('"_permanent":false') or "\\u00" in text
 
 
-def read(payload: bytes) -> tuple[str, Values]:
-    """The JSON text of a verified *payload*, and the values in it.
+def values_in(text: str) -> Values:
+    """The values in the JSON *text* of a verified payload.
 
-    :raises MalformedPayloadError: when it can't be read, or holds something else than a dict.
+    :raises MalformedPayloadError: when it is no JSON, or of something else than a dict.
     """
-    text = codec.unpack(payload)
     try:
         values = tags.decode(text)
     except Exception as error:
         raise codec.malformed("json", error) from error
     if type(values) is dict:
-        return text, values
+        return t.cast("Values", values)
     try:
-        return text, dict(() if values is None else values)
+        return dict(() if values is None else values)
     except (TypeError, ValueError) as error:
         raise codec.malformed("type", error) from error
 

@@ -88,7 +88,9 @@ class CtxSessionInterface(SigningInterface):
             header = request.environ.get("HTTP_COOKIE", "")
             if name not in header:
                 self._judge.give(app, "open", "absent")
-                return self.session_class()
+                cls = self.session_class
+                # Without the call of __init__, which has nothing to do here.
+                return cls.__new__(cls) if cls is SESSION_CLASS else cls()
         keys = self.keyring(app)
         if keys is None or not reads_plain_json():
             return self._open_plain(app, request)

@@ -82,8 +82,9 @@ class PendingSession(CtxSession):
     loaded = False
     source: Source
     """Reads the cookie when it is called."""
-    on_load: t.Callable[[CtxSession], object]
-    """Called once with the session, when its cookie was read, before anything changes it."""
+    on_load: t.Callable[[CtxSession], object] | None = None
+    """Called once with the session when its values are in, before whoever touched it goes on.
+    It must not raise."""
 
     @property
     def accessed(self) -> bool:

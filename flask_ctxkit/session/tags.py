@@ -24,7 +24,6 @@ Tag = t.Callable[[t.Any], t.Any]
 
 SCALARS: t.Final = frozenset({str, int, bool, type(None), float})
 KEYS: t.Final = frozenset({" di", " t", " b", " m", " u", " d"})
-DAYS: t.Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS: t.Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
@@ -45,37 +44,29 @@ def tag(value: t.Any, original: Tag) -> t.Any:
     :raises RecursionError: for a value that holds itself.
     """
     kind = type(value)
+    if kind is dict:
+        if len(value) == 1:
+            (key,) = value
+            if key in KEYS:  # would be read as a tag
+                return {" di": {f"{key}__": tag(value[key], original)}}
+        if SCALARS.issuperset(map(type, value.values())):
+            return value
+        return {k: v if type(v) in SCALARS else tag(v, original) for k, v in value.items()}
+    if kind is list:
+        if SCALARS.issuperset(map(type, value)):
+            return value
+        return [v if type(v) in SCALARS else tag(v, original) for v in value]
     if kind in SCALARS:
         return value
-    if kind is dict:
-        return _tag_dict(value, original)
-    if kind is list:
-        return value if SCALARS.issuperset(map(type, value)) else _tag_items(value, original)
     if kind is tuple:
-        return {" t": _tag_items(value, original)}
+        return {" t": [v if type(v) in SCALARS else tag(v, original) for v in value]}
     if kind is bytes:
         return {" b": b64encode(value).decode("ascii")}
     if kind is datetime:
         return {" d": date_text(value)}
     if kind is Markup:
-        return {" m": str(value)}
-    if kind is UUID:
-        return {" u": value.hex}
-    return original(value)
-
-
-def _tag_dict(value: dict[t.Any, t.Any], original: Tag) -> dict[t.Any, t.Any]:
-    if len(value) == 1:
-        (key,) = value
-        if key in KEYS:  # would be read as a tag
-            return {" di": {f"{key}__": tag(value[key], original)}}
-    if SCALARS.issuperset(map(type, value.values())):
-        return value
-    return {k: v if type(v) in SCALARS else tag(v, original) for k, v in value.items()}
-
-
-def _tag_items(value: t.Iterable[t.Any], original: Tag) -> list[t.Any]:
-    return [v if type(v) in SCALARS else tag(v, original) for v in value]
+        return {" m": value}  # a string to JSON
+    return {" u": value.hex} if kind is UUID else original(value)
 
 
 def untag(value: dict[str, t.Any]) -> t.Any:
@@ -125,10 +116,8 @@ def date_text(value: datetime) -> str:
     zone = value.tzinfo
     if zone is not None and zone is not timezone.utc:
         return http_date(value)
-    return (
-        f"{DAYS[value.weekday()]}, {value.day:02d} {MONTHS[value.month - 1]} {value.year:04d}"
-        f" {value.hour:02d}:{value.minute:02d}:{value.second:02d} GMT"
-    )
+    text = value.ctime()  # "Sun Nov  6 08:49:37 1994", in English whatever the locale
+    return f"{text[:3]}, {value.day:02d} {text[4:7]} {text[20:]} {text[11:19]} GMT"
 
 
 def make_encode(default: Tag, *, ensure_ascii: bool, sort_keys: bool) -> Encode:
@@ -158,9 +147,23 @@ def decode(text: str) -> t.Any:
     :raises ValueError: when it is not JSON.
     :raises Exception: for a tag whose content does not fit it.
     """
-    value = json.loads(text)
     # A tag's name begins with a space, so no tag can be where no string begins with one.
-    return _untag_all(value) if '" ' in text or "\\u0020" in text else value
+    tagged = '" ' in text or "\\u0020" in text
+    try:
+        value, end = (_SCAN_TAGGED if tagged else _SCAN)(text, 0)
+    except Exception:
+        end = -1
+    if end == len(text):
+        return value
+    # Not the compact text that Flask writes, or broken: the slow way has the last word, and
+    # the error that Flask would raise. Untagging on the way also fails on the content of a
+    # name that is overwritten by a second one.
+    return _untag_all(json.loads(text))
+
+
+_DECODERS: t.Final[tuple[t.Any, ...]] = (json.JSONDecoder(), json.JSONDecoder(object_hook=untag))
+_SCAN, _SCAN_TAGGED = (decoder.scan_once for decoder in _DECODERS)
+"""From text to the value that begins at an offset, and where it ends."""
 
 
 def _untag_all(value: t.Any) -> t.Any:

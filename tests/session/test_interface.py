@@ -16,17 +16,19 @@ from unittest import mock
 
 import flask
 import pytest
-from flask import Flask, copy_current_request_context, session, stream_with_context
+from flask import Flask, Response, copy_current_request_context, session, stream_with_context
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.json.tag import JSONTag, TaggedJSONSerializer
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadPayload, URLSafeTimedSerializer
+from werkzeug.sansio.http import parse_cookie
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, FLASK_VERSION, raw_session
 from flask_ctxkit.session import codec, setup
 from flask_ctxkit.session.codec import Keyring
+from flask_ctxkit.session.cookie import value_in
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.session.mapping import CtxSession, PendingSession
+from flask_ctxkit.session.mapping import CtxSession, PendingSession, pend
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
 told_only = pytest.mark.skipif(
@@ -362,6 +364,25 @@ def matched(value: t.Any) -> t.Any:
     return None
 
 
+@told_only
+def test_who_asks_hears_when_the_session_was_read() -> None:
+    """Once, with the values in place and before the one who touched it changes them."""
+    app = make_app()
+    heard: list[t.Any] = []
+
+    @app.get("/hear")
+    def hear() -> str:
+        raw: t.Any = raw_session(request_context())
+        raw.on_load = lambda read: heard.append((read.loaded, dict(read), read is raw))
+        session["who"] = "bob"
+        session.clear()
+        assert "on_load" not in raw.__dict__
+        return ""
+
+    visitor(app).get("/hear")
+    assert heard == [(True, {"n": 1, "who": "ann"}, True)]
+
+
 TOUCHES: dict[str, t.Callable[[t.Any], t.Any]] = {
     "getitem": lambda s: s["who"],
     "get": lambda s: s.get("who"),
@@ -531,6 +552,97 @@ def test_threads_that_touch_one_session_at_once_lose_no_write() -> None:
             assert seen == ["ann"] * 4
             assert {"w0", "w1", "w2", "w3"} < set(raw)
             assert raw["n"] in range(4)
+
+
+def test_who_comes_second_does_not_undo_what_the_first_wrote() -> None:
+    """Two read the cookie at once; the first fills the session in and changes it."""
+    reads: list[int] = []
+
+    class Slow:
+        def __call__(self) -> t.Any:
+            reads.append(1)
+            if len(reads) == 1:  # while this one reads, another comes and goes
+                opened["n"] = "changed"
+            return {"n": "from the cookie"}, {}
+
+        def may_be_permanent(self) -> bool:
+            return False
+
+    opened = pend(Slow())
+    assert opened["n"] == "changed"
+    assert len(reads) == 2
+
+
+# ----------------------------------------------------------------------------- the headers
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "session=x",
+        "a=b; session=x; c=d",
+        "xsession=evil; session=x",
+        "session2=evil; session=x",
+        'q="; session=evil; "; session=x',
+        'q="a"; session=x',
+        "session=x y; a=b",
+        'session="x"; a=b',
+        "session=\tx",
+        "a=b;session=x",
+        "a=session=evil; session=x",
+        "session; session=x",
+        "session =x",
+        "session",
+        "=session=x",
+        "; session=x",
+        "session=",
+        "",
+    ],
+)
+def test_a_value_that_is_plain_to_see_is_the_one_that_parsing_finds(header: str) -> None:
+    found = value_in(header, "session")
+    parsed = parse_cookie(header).get("session")
+    assert found in {None, parsed}
+    if header in {"session=x", "a=b; session=x; c=d", "; session=x", "session="}:
+        assert found == parsed
+
+
+@pytest.mark.parametrize(
+    "present", [None, "Cookie", "cookie", "Accept", "Accept, Cookie", "*", ["Accept", "Origin"]]
+)
+@pytest.mark.parametrize("path", ["/write", "/read"])
+def test_vary_is_added_to_what_the_app_says(present: t.Any, path: str) -> None:
+    """The same header, spelled and placed as Flask does it."""
+    results = []
+    for cls in (SecureCookieSessionInterface, CtxSessionInterface):
+        app = make_app(cls)
+
+        @app.after_request
+        def vary(response: t.Any) -> t.Any:
+            for value in present if isinstance(present, list) else [present]:
+                if value is not None:
+                    response.headers.add("VARY", value)
+            return response
+
+        with mock.patch("time.time", return_value=1_700_000_000):
+            results.append([*app.test_client().get(path).headers])
+    if ACCESS_IS_TOLD or path == "/write":
+        assert results[0] == results[1]
+    assert any("ookie" in v or v == "*" for k, v in results[1] if k.lower() == "vary")
+
+
+def test_a_response_class_with_a_vary_of_its_own_is_asked() -> None:
+    app = make_app()
+    asked: list[str] = []
+
+    class Mine(Response):
+        @property
+        def vary(self) -> t.Any:
+            return mock.Mock(add=asked.append)
+
+    app.response_class = Mine
+    app.test_client().get("/write")
+    assert set(asked) == {"Cookie"}
 
 
 # -------------------------------------------------------------------------- being refused
