@@ -10,6 +10,7 @@ from .live import contexts
 from .overview import index
 from .query import Query, QueryError
 from .requests import requests
+from .session import session
 from .sources import Sources
 from .stacks import stacks
 from .startup import startup
@@ -28,6 +29,7 @@ __all__ = [
     "index",
     "latest",
     "requests",
+    "session",
     "stacks",
     "startup",
     "trace",

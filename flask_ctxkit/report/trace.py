@@ -9,6 +9,7 @@ from ..errors import CtxKitError
 from ..trace.freezing import freeze
 from .curl import curl
 from .live import unit
+from .session_story import told_by
 from .story import story
 from .summary import fold, iso, moment
 
@@ -24,7 +25,8 @@ CONCURRENT: t.Final = 50
 
 class UnknownTraceError(CtxKitError):
     """There is no such trace, or several; ``evidence["newest"]`` is the id of another one
-    to look at, or None."""
+    to look at, or None.
+    """
 
 
 def trace(sources: Sources, name: str) -> dict[str, t.Any]:
@@ -100,7 +102,8 @@ def _gone(sources: Sources, name: str) -> str:
 
 def around(sources: Sources, found: Trace) -> dict[str, t.Any]:
     """What other traces tell about *found*: its neighbours by time, what is usual for its
-    endpoint (the median, in milliseconds), and the ids of those that ran meanwhile."""
+    endpoint (the median, in milliseconds), and the ids of those that ran meanwhile.
+    """
     others = list(sources.store.newest())
     ids = [other.id for other in others]
     same = [o.id for o in others if o.endpoint == found.endpoint and o.kind == found.kind]
@@ -124,6 +127,7 @@ def around(sources: Sources, found: Trace) -> dict[str, t.Any]:
         "usual_of": len(usual),
         "concurrent": _concurrent(found, others),
         "story": story(found, usual_ms, len(usual)),
+        "session_report": told_by(found),
     }
 
 

@@ -101,8 +101,8 @@ def fallbacks(settings: Settings) -> t.Iterator[Problem]:
     if not isinstance(value, (list, tuple)):
         yield Problem(
             "fallbacks-type", "error", "SECRET_KEY_FALLBACKS",
-            f"SECRET_KEY_FALLBACKS is of type {type(value).__name__}, so in which order its keys are "
-            "tried is not certain, if they are read at all.",
+            f"SECRET_KEY_FALLBACKS is of type {type(value).__name__}, so the order in which its "
+            "keys are tried is not certain, if they are read at all.",
             "Write a list, the oldest key first.",
         )  # fmt: skip
         return

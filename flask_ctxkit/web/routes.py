@@ -38,7 +38,8 @@ class PageError(Exception):
 @dataclass(frozen=True, slots=True)
 class Visit:
     """A request of somebody who may look. ``root`` is where the pages are, for links,
-    ``app_root`` where the app is."""
+    ``app_root`` where the app is.
+    """
 
     sources: Sources
     access: Access
@@ -53,7 +54,8 @@ class Visit:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``body`` is the report for JSON, ``context`` what the template gets. ``since`` names
-    the state that is shown, so that who has it already need not have it again."""
+    the state that is shown, so that who has it already need not have it again.
+    """
 
     body: t.Mapping[str, t.Any]
     template: str
@@ -65,7 +67,8 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Route:
     """A page. ``parts`` are the pieces of its path, of which ``<...>`` is an argument;
-    pages with a ``title`` stand in the navigation."""
+    pages with a ``title`` stand in the navigation.
+    """
 
     parts: tuple[str, ...]
     answer: t.Callable[..., Answer]
@@ -147,6 +150,7 @@ def request(visit: Visit, name: str) -> Answer:
         "picture": picture,
         "by_index": by_index,
         "g_rows": owners_of_g(found),
+        "told": extra["session_report"],
     }
     # Only what still runs can change.
     since = state_of(len(found.events)) if found.state == "running" else None
@@ -177,6 +181,13 @@ def stacks(visit: Visit) -> Answer:
     return Answer(body, "stacks.html", body)
 
 
+def session(visit: Visit) -> Answer:
+    body = report.session(visit.sources, visit.environ)
+    rows = [row["trace"] for row in (*body["refused"], *body["unsaved"])]
+    since = state_of(body["counts"], rows)
+    return Answer({"session": body}, "session.html", {"report": body}, since)
+
+
 def startup(visit: Visit) -> Answer:
     body = report.startup(visit.sources.app, visit.sources.redactor)
     return Answer({"app": body}, "app.html", body)
@@ -202,6 +213,7 @@ ROUTES: t.Final = (
     Route(("requests",), requests, "Requests"),
     Route(("requests", "<id>"), request),
     Route(("stacks",), stacks, "Context stacks"),
+    Route(("session",), session, "Session"),
     Route(("hooks",), hooks, "Hooks of a URL"),
     Route(("app",), startup, "Start-up"),
     Route(("findings",), findings, "Findings"),
