@@ -129,6 +129,17 @@ def request_of(ctx: Context) -> Request | None:
     return getattr(ctx, "request", None)
 
 
+request_in: t.Final[t.Callable[[t.Any], t.Any]] = attrgetter(
+    "_request" if ONE_CONTEXT else "request"
+)
+"""The request of a context of the class that can have one."""
+
+pushes_of: t.Final[t.Callable[[t.Any], t.Any]] = attrgetter(
+    "_cv_token" if ONE_CONTEXT else "_cv_tokens"
+)
+"""True where the context is pushed, as :func:`is_pushed`."""
+
+
 def _session_attribute() -> str:
     # 3.0 keeps the session in a plain attribute, since 3.1.3 "session" is a property.
     own = getattr(CONTEXT_CLASSES[-1], "session", None)
@@ -143,6 +154,9 @@ raw_session: t.Final[t.Callable[[t.Any], t.Any]] = attrgetter(_session_attribute
 
 header_pairs: t.Final[t.Callable[[t.Any], list[tuple[str, str]]]] = attrgetter("_list")
 """The headers of a response, not copied: Werkzeug's iterator costs three times as much."""
+
+status_of: t.Final[t.Callable[[t.Any], int]] = attrgetter("_status_code")
+"""The status of a response, without a call of its property."""
 
 
 ACCESS_IS_TOLD: t.Final = isinstance(CONTEXT_CLASSES[-1].__dict__.get("session"), property)

@@ -32,6 +32,7 @@ if t.TYPE_CHECKING:
 
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
+_AT_THE_END: t.Final = (request_tearing_down, appcontext_tearing_down, appcontext_popped)
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
 
 
@@ -367,9 +368,9 @@ def _own_app_context(recorder: Recorder, ctx: t.Any, recording: Recording) -> No
 
 def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
     try:
-        if internals.is_pushed(ctx):
+        if internals.pushes_of(ctx):
             return
-        for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped):
+        for signal in _AT_THE_END:
             if signal.receivers:
                 heard(recording, signal, ctx.app)
         recording.note(POP, recording.last_end())

@@ -209,9 +209,7 @@ class Recorder:
         except BaseException as own:
             self.failed("raised", own)
 
-    def _templates_raised(
-        self, recording: Recording, site: Site, error: BaseException
-    ) -> None:
+    def _templates_raised(self, recording: Recording, site: Site, error: BaseException) -> None:
         """*error* left *site*, and so the templates that were being rendered inside it."""
         rows = recording.rendering
         inside = [place for place, row in enumerate(rows) if row[2] is site]
@@ -266,7 +264,9 @@ class Recorder:
             changes = recording.look_response(response, SAVE_SESSION)
             start = recording.saving or recording.last_end()
             recording.add((SAVE_SESSION, start, end, changes, None))
-            recording.streamed = response.is_streamed and not _is_whole(response)
+            # A list is what Flask makes of a text, and is no stream.
+            if type(response.response) is not list:
+                recording.streamed = response.is_streamed and not _is_whole(response)
         last = recording.pairs
         final = None
         if len(last) != len(headers) or not all(map(is_, headers, last)):
@@ -276,10 +276,15 @@ class Recorder:
         recording.sent = len(recording.steps)
         recording.status = int(status[:3])
 
-    def capture_headers(self, pairs: t.Sequence[tuple[str, str]]) -> Headers:
-        """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are."""
-        known = self._harmless.get
-        return tuple([known(pair) or self._capture_header(pair) for pair in pairs[:NAMES]])
+    def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
+        """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are.
+
+        :param known: how many headers stand before these, and count too.
+        """
+        harmless = self._harmless.get
+        if len(pairs) + known > NAMES:
+            pairs = pairs[: max(0, NAMES - known)]
+        return tuple([harmless(pair) or self._capture_header(pair) for pair in pairs])
 
     def _capture_header(self, pair: tuple[str, str]) -> tuple[str, Captured]:
         name, value = pair

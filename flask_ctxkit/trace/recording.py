@@ -13,6 +13,7 @@ from collections import deque
 from operator import is_
 
 from .. import internals
+from ..internals import header_pairs, status_of
 from .site import MAKE_RESPONSE, Site
 from .watcher import (
     MISSING,
@@ -285,21 +286,20 @@ class Recording:
         session, changes = self.session, None
         if self.g.log or self.looks or (session is not None and session.accessed):
             changes = self.look(site)
-        pairs = internals.header_pairs(response.headers)
-        status, seen = response.status_code, self.pairs
-        if (
-            self.response is response
-            and status == self.status
-            and len(pairs) == len(seen)
-            and all(map(is_, pairs, seen))
-        ):
+        pairs, status = header_pairs(response.headers), status_of(response)
+        seen, headers = self.pairs, self.headers
+        known = len(seen)
+        same = self.response is response and known <= len(pairs) and all(map(is_, seen, pairs))
+        if same and status == self.status and known == len(pairs):
             return changes
-        self.response, self.status, self.pairs = response, status, pairs[:]
-        self.headers = self.recorder.capture_headers(pairs)
+        capture = self.recorder.capture_headers
+        # Most steps that change the headers add some.
+        headers = (*headers, *capture(pairs[known:], known)) if same else capture(pairs)
+        self.response, self.status, self.pairs, self.headers = response, status, pairs[:], headers
         self.changed = (*self.changed, site, len(pairs))
         if changes is None:
-            return (None, None, self.headers, status)
-        return (changes[0], changes[1], self.headers, status)
+            return (None, None, headers, status)
+        return (changes[0], changes[1], headers, status)
 
     def first_response(self, response: t.Any, start: int) -> None:
         """Note that Flask made *response* between the last step and *start*."""
