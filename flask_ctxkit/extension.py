@@ -88,6 +88,8 @@ class State:
         self._address = ""
         self.headers = False
         self._signal_seam: SignalSeam | None = None
+        self.interface: CtxSessionInterface | None = None
+        """The session interface that the kit installed."""
         self._pages: Pages | None = None
 
     @property
@@ -308,7 +310,7 @@ class CtxKit:
         self._states.add(state)
         state.own_hooks = self._register_hooks(app, state)
         if state.config.session_interface and _has_stock_sessions(app):
-            app.session_interface = CtxSessionInterface()
+            app.session_interface = state.interface = CtxSessionInterface()
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 
@@ -334,7 +336,7 @@ class CtxKit:
         return rule
 
     def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
-        """The kit's hooks, so that one runs before all others and one after them."""
+        """The kit's hooks, so that one runs before all others and the rest after them."""
         recorder, reference = state.recorder, weakref.ref(app)
         table, first = app.url_value_preprocessors, self._before_first
 
@@ -363,7 +365,18 @@ class CtxKit:
                         recorder.failed("after_request", own)
             return response
 
-        # Flask runs after_request functions in reverse, so the first one is the last.
+        def ctxkit_teardown_request(exc: BaseException | None) -> None:
+            interface = state.interface
+            if interface is not None:
+                try:
+                    ctx = internals.current_request_context()
+                    app = t.cast("Flask", reference())
+                    interface.finish(app, internals.raw_session(ctx), exc)
+                except BaseException as own:
+                    recorder.failed("teardown_request", own)
+
+        # Flask runs after and teardown functions in reverse, so the first one is the last.
         app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
         app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
-        return (ctxkit_before_request, ctxkit_after_request)
+        app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
+        return (ctxkit_before_request, ctxkit_after_request, ctxkit_teardown_request)
