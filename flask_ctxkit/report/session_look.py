@@ -5,7 +5,8 @@ from __future__ import annotations
 import typing as t
 from dataclasses import asdict
 
-from flask import Response, request
+from flask import request
+from werkzeug.wrappers import Response
 
 from .. import internals
 from ..session.delivery import BUDGET
@@ -102,9 +103,10 @@ def _try_saving(app: Flask, interface: CtxSessionInterface, session: SessionMixi
         return
     tried = session or interface.session_class({"example": True})
     tried.modified = True
+    # Not Flask's, which asks the app: too large a cookie is told as a verdict, not as a warning.
     nowhere = Response()
-    nowhere.max_cookie_size = 0  # too large a cookie is told as a verdict, not as a warning
-    interface.save_session(app, tried, nowhere)
+    nowhere.max_cookie_size = 0
+    interface.save_session(app, tried, t.cast("t.Any", nowhere))
 
 
 def _sizes(

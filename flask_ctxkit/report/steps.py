@@ -80,6 +80,7 @@ def _step(
     message: str = "",
 ) -> Row:
     told = {} if verdict is None else verdict
+    fix = str(told.get("fix", ""))
     return {
         "step": name,
         "state": state,
@@ -87,7 +88,7 @@ def _step(
         "code": told.get("code"),
         "severity": told.get("severity", "ok"),
         "message": message or told.get("message", ""),
-        "fix": told.get("fix", "") if state in {"bad", "note"} else "",
+        "fix": fix if state in {"bad", "note"} and not fix.startswith("Nothing") else "",
     }
 
 
@@ -155,7 +156,7 @@ def _decoded(opening: Mapping[str, t.Any] | None, facts: Facts) -> Row:
     if code in NOT_LOOKED_AT:
         empty = "" if code == "untouched" else "The session began empty."
         return _step("decoded", "none", "not needed", message=empty)
-    return _step("decoded", "bad", "not read", message="The session began empty.")
+    return _step("decoded", "none", "not read", message="The session began empty.")
 
 
 def _keys(number: int) -> str:

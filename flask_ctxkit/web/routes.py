@@ -214,7 +214,7 @@ ROUTES: t.Final = (
     Route(("requests", "<id>"), request),
     Route(("stacks",), stacks, "Context stacks"),
     Route(("session",), session, "Session"),
-    Route(("hooks",), hooks, "Hooks of a URL"),
+    Route(("hooks",), hooks, "Hooks"),
     Route(("app",), startup, "Start-up"),
     Route(("findings",), findings, "Findings"),
 )
