@@ -97,13 +97,13 @@ def _begun(recording: Recording) -> t.Iterator[Noted]:
         return
     if recording.kind != "task":
         yield (MAKE_REQUEST, *recording.made, None, None)
-    if recording.app_context is None and not recording.match_end and not recording.steps:
+    if recording.app_context is None and not recording.match_end and not recording.log:
         return
     if not recording.reused:
         yield (PUSH_APP, start, end, None, None)
     yield (PUSH_REQUEST, end, end, None, None)
     yield (OPEN_SESSION, end, recording.match_start or end, None, None)
-    if recording.match_end and not any(step[0] is MATCH for step in recording.steps):
+    if recording.match_end and not any(step[0] is MATCH for step in recording.all_steps()):
         yield (MATCH, recording.match_start, recording.match_end, None, None)
 
 

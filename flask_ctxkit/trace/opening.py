@@ -59,7 +59,7 @@ def _opening_failed(recording: Recording) -> None:
     app = recording.app_context.app
     if not (app.url_value_preprocessors or request_started.receivers):
         return
-    if any(step[0].phase in {"before_request", "error_handler"} for step in recording.steps):
+    if any(step[0].phase in {"before_request", "error_handler"} for step in recording.all_steps()):
         return
     members = preprocessors(recording)
     site = PREPROCESSORS if members else REQUEST_STARTED

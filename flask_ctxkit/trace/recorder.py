@@ -273,7 +273,7 @@ class Recorder:
             recording.headers = self.capture_headers(headers)
             final = (None, None, recording.headers, None)
         recording.add((START_RESPONSE, end, end, final, None))
-        recording.sent = len(recording.steps)
+        recording.sent = recording.count
         recording.status = int(status[:3])
 
     def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
@@ -348,7 +348,7 @@ class Recorder:
             except BaseException as own:
                 self.failed(f"sink {getattr(sink, '__qualname__', type(sink).__name__)}", own)
         self.finished += 1
-        self.noted += len(recording.steps)
+        self.noted += recording.count
         self.own_ns += now() - begun
 
     # --------------------------------------------------------------- failures

@@ -54,6 +54,9 @@ class Remark(t.NamedTuple):
 
 ANSWERED: t.Final = Remark("answered")
 
+STEP: t.Final = 3
+"""How many items of a recording's log make a step."""
+_NO_EXTRA: t.Final = (None, None)
 _NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
 
 
@@ -72,13 +75,13 @@ class Recording:
     # most 30 attributes between the dicts of a class, and one more made each cost 1.5 KiB.
     __slots__ = (
         "app_context", "block", "changed", "current", "dropped", "ended", "endpoint", "environ",
-        "error", "errors", "findings", "g", "g_known", "g_seen", "has_request", "headers", "kind",
-        "leaked", "looks", "made", "match_end", "match_start", "method", "name", "odd", "opened",
-        "other_g", "pairs", "parent", "path", "pending", "push_app", "pushed_at", "pushed_by",
-        "query", "recorder", "rendering", "request", "response", "reused", "saving", "sent",
-        "serial", "session", "session_first", "session_seen", "session_state", "shared", "shares",
-        "signals", "state", "status", "steps", "streamed", "streaming", "tail", "templates",
-        "thread", "unit", "verdicts", "wall",
+        "error", "errors", "extras", "findings", "g", "g_known", "g_seen", "has_request",
+        "headers", "kind", "leaked", "log", "looks", "made", "match_end", "match_start", "method",
+        "name", "odd", "opened", "other_g", "pairs", "parent", "path", "pending", "push_app",
+        "pushed_at", "pushed_by", "query", "recorder", "rendering", "request", "response",
+        "reused", "room", "saving", "sent", "serial", "session", "session_first", "session_seen",
+        "session_state", "shared", "shares", "signals", "state", "status", "streamed", "streaming",
+        "tail", "templates", "thread", "unit", "verdicts", "wall",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0915  # each statement is an attribute
@@ -92,7 +95,12 @@ class Recording:
         self.has_request = False
         self.pushed_by: CodeType | None = None
         self.wall = time.time()
-        self.steps: list[Noted] = []
+        self.room: int = recorder.limit * STEP
+        self.log: list[t.Any] = []
+        """The steps, flat: site, start and end of one after the other. A tuple for each would
+        be an object more for the cyclic collector to visit, as long as the recording is kept."""
+        self.extras: list[t.Any] = []
+        """What few steps have, flat: the step's place, its changes, and its remark."""
         self.g_known: dict[str, Captured] = {}
         """What ``g`` held at the last look."""
         self.push_app = made
@@ -179,31 +187,43 @@ class Recording:
     def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
         """Note that a step ends now, with what it changed in ``g`` and the session."""
         end = now()
-        session, steps = self.session, self.steps
+        session, log = self.session, self.log
         if self.g.log or self.looks or (session is not None and session.accessed):
             changes = self.look(site)
+        elif remark is None and len(log) < self.room:
+            log += (site, start, end)
+            return
         else:
             changes = None
-        if len(steps) < self.recorder.limit:
-            steps.append((site, start, end, changes, remark))
-        else:
-            self.add((site, start, end, changes, remark))
+        self.add((site, start, end, changes, remark))
 
     def add(self, noted: Noted) -> None:
         """Add a step; of an over-long recording the middle is dropped and counted."""
-        steps = self.steps
-        if len(steps) < self.recorder.limit:
-            steps.append(noted)
+        log = self.log
+        if len(log) < self.room:
+            site, start, end, changes, remark = noted
+            if changes is not None or remark is not None:
+                self.extras += (len(log) // STEP, changes, remark)
+            log += (site, start, end)
             return
         if self.tail is None:
-            self.tail = deque(maxlen=self.recorder.limit)
+            self.tail = deque(maxlen=self.room // STEP)
         if len(self.tail) == self.tail.maxlen:
             self.dropped += 1
         self.tail.append(noted)
 
+    @property
+    def count(self) -> int:
+        """How many steps were noted before the first one that is only kept among the last."""
+        return len(self.log) // STEP
+
     def all_steps(self) -> list[Noted]:
         """Every step that was kept, in the order of their ends."""
-        return [*self.steps, *(self.tail or ())]
+        log, extras = self.log, self.extras
+        rows = {n: (c, r) for n, c, r in zip(*[iter(extras)] * 3, strict=True)}
+        steps = enumerate(zip(*[iter(log)] * STEP, strict=True))
+        first = [(*step, *rows.get(n, _NO_EXTRA)) for n, step in steps]
+        return t.cast("list[Noted]", [*first, *(self.tail or ())])
 
     # --------------------------------------------------------------------- looks
 
@@ -308,14 +328,15 @@ class Recording:
 
     def last_end(self) -> int:
         """When the last step ended."""
-        if self.steps and self.tail is None:
-            return self.steps[-1][2]
+        if self.log and self.tail is None:
+            return t.cast("int", self.log[-1])
         return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
 
     def last_site(self) -> Site | None:
         """What ended last."""
-        steps = self.tail or self.steps
-        return steps[-1][0] if steps else None
+        if self.tail:
+            return self.tail[-1][0]
+        return self.log[-STEP] if self.log else None
 
     # ----------------------------------------------------------------------- end
 
@@ -334,7 +355,7 @@ class Recording:
         forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ
         return (
             self.kind, self.endpoint, self.status, self.reused, forwarded,
-            tuple([step[0] for step in self.steps]), self.changed,
+            tuple(self.log[::STEP]), self.changed,
         )  # fmt: skip
 
     def release(self) -> None:

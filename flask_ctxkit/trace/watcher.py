@@ -234,7 +234,9 @@ def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delt
             added[name] = captured
         else:
             changed[name] = [was, captured]
-    return (added, changed, removed) if added or changed or removed else None
+    if not (added or changed or removed):
+        return None
+    return (added or _NOTHING, changed or _NOTHING, removed or _NOTHING)
 
 
 Headers = t.Sequence[tuple[str, "Captured"]]

@@ -105,7 +105,7 @@ class MemoryStore:
 
     def _freeze(self, recording: Recording) -> Trace:
         # A context that is pushed again after its end (a test client's) adds steps.
-        key = (recording.serial, len(recording.steps))
+        key = (recording.serial, recording.count)
         trace = self._frozen.get(key)
         if trace is None or len(trace.findings) != len(recording.findings):
             trace = freeze(recording)
