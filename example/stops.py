@@ -59,6 +59,17 @@ STOPS = (
         say="flask ctx requests",
     ),
     Stop(
+        "The session: a cookie, there and back",
+        "The cookie is read, its signature checked, its content decoded; at the end of a request "
+        "that changed it, it is written again. The cart and the guest's name live in it.",
+        do=(
+            Link("Put a tea into the cart", "/cart/5", post=True),
+            Link("Say who you are", "/login"),
+        ),
+        see=(Link("The session", "/session"), Link("The latest request", "/requests/latest")),
+        say="flask ctx show latest --g",
+    ),
+    Stop(
         "Signals along the way",
         "Each signal stands on the trace with its receivers: here request_started, and "
         "order_placed, which is this app's own.",

@@ -174,6 +174,18 @@ def test_rows_9_and_10_steps_and_signals(visitor: FlaskClient) -> None:
     assert any("note_start" in name for name in receivers["request-started"])
 
 
+def test_row_11_the_session_is_read_and_written(visitor: FlaskClient) -> None:
+    """The cart changes it, so it is saved; the next page only reads it."""
+    visitor.post("/cart/1")
+    changed = ask(visitor, "/requests/latest.json")["trace"]["session"]
+    assert (changed["state"], changed["saved"]) == ("changed", True)
+    visitor.get("/cart")
+    assert visitor.get("/cart").status_code == 200
+    read = ask(visitor, "/requests/latest.json")["trace"]["session"]
+    assert "cart" in read["names"]
+    assert not read["saved"]
+
+
 def test_row_12_contexts_without_a_request(house: Flask, visitor: FlaskClient) -> None:
     """A command and a thread of the app stand among the requests."""
     visitor.post("/tour/restock")
