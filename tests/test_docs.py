@@ -61,14 +61,22 @@ def config_table() -> str:
 def commands() -> dict[str, click.Command]:
     context = click.Context(ctx)
     found = {name: ctx.get_command(context, name) for name in ctx.list_commands(context)}
-    return {name: command for name, command in found.items() if command is not None}
+    named = {name: command for name, command in found.items() if command is not None}
+    inner = {
+        f"{name} {below}": command.commands[below]
+        for name, command in named.items()
+        if isinstance(command, click.Group)
+        for below in command.commands
+    }
+    return dict(sorted((named | inner).items()))
 
 
 def commands_table() -> str:
     rows = [("`flask ctx`", "what is wrong, what runs now, what came last")]
     for name, command in commands().items():
         pieces = command.collect_usage_pieces(click.Context(command))
-        arguments = [piece for piece in pieces if piece != "[OPTIONS]"]
+        left_out = {"[OPTIONS]", "COMMAND [ARGS]...", "[COMMAND] [ARGS]..."}
+        arguments = [piece for piece in pieces if piece not in left_out]
         usage = " ".join(["flask ctx", name, *arguments])
         rows.append((f"`{usage}`", command.get_short_help_str(limit=200)))
     return table(("command", "answers"), rows)

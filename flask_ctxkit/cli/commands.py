@@ -14,6 +14,7 @@ from .document import line, verbatim
 from .group import NO, CtxGroup
 from .lookup import find_trace
 from .options import Settings, asks, does_both
+from .session import session_command
 from .tables.live import live_document
 from .tables.overview import overview_document
 from .tables.requests import is_filtered, requests_document
@@ -187,5 +188,5 @@ def _login_lines(login: str | None) -> list[Block]:
     return [line("Log in once, with a link that is as secret as the token:"), verbatim(login)]
 
 
-for _command in (try_command, hooks_command, app_command, where_command):
+for _command in (try_command, hooks_command, app_command, where_command, session_command):
     ctx.add_command(_command)

@@ -119,6 +119,8 @@ def _with(*groups: tuple[t.Any, ...]) -> t.Callable[[F], F]:
     return decorate
 
 
+shows: t.Final = _with(_OUTPUT)
+"""For commands that need no app at all."""
 asks: t.Final = _with(_ASKING, _OUTPUT)
 """For commands that ask a running app; they get the settings first."""
 imports: t.Final = _with(_IMPORTING, _OUTPUT)

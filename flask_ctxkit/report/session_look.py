@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from flask import Flask
-    from flask.sessions import SessionMixin
+    from flask.sessions import SessionInterface, SessionMixin
 
     from ..session.peek import Peeked
     from ..session.witness import Witness
@@ -33,14 +33,21 @@ Capture = t.Callable[[str, object], t.Any]
 FOREIGN: t.Final = "The app's session interface works in a way of its own."
 
 
-def look(app: Flask, environ: Mapping[str, t.Any], capture: Capture) -> Row:
+def look(
+    app: Flask,
+    environ: Mapping[str, t.Any],
+    capture: Capture,
+    reader: SessionInterface | None = None,
+) -> Row:
     """What the cookie of a request says, and what would become of a change to the session.
 
     Opened and saved as the app does it, but counted nowhere, and sent to nobody. Where the
     interface has ways of its own, only what it makes of the cookie is seen.
+
+    :param reader: opens the session instead of the app's own interface.
     """
     name = str(settings_of(app).name)
-    twin = witnessed(app.session_interface)
+    twin = witnessed(reader or app.session_interface)
     interface = None if twin is None else twin[0]
     try:
         # A copy: making a request from an environ leaves the request in it.
@@ -132,16 +139,17 @@ def _unverified(found: Peeked, capture: Capture) -> Row:
     """What a refused cookie claims: anybody may have written it."""
     value = found.value if isinstance(found.value, dict) else {"": found.value}
     return {
-        "signed_at": None if found.signed_at is None else _when(found.signed_at),
+        "signed_at": iso_or_none(found.signed_at),
         "names": {} if found.problem else {k: capture(k, v) for k, v in value.items()},
         "problem": found.problem,
     }
 
 
-def _when(seconds: int) -> str | None:
+def iso_or_none(seconds: int | None) -> str | None:
+    """Seconds since 1970 as an ISO time; None for none, and for further than calendars go."""
     try:
-        return iso(seconds)
-    except (OverflowError, ValueError, OSError):  # further than a calendar goes
+        return None if seconds is None else iso(seconds)
+    except (OverflowError, ValueError, OSError):
         return None
 
 

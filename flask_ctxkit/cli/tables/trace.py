@@ -22,6 +22,7 @@ from ..text import age, age_of, duration
 from ..values import value_text
 from . import marks
 from .overview import finding_item
+from .session import session_lines
 from .waterfall import waterfall
 
 if t.TYPE_CHECKING:
@@ -44,7 +45,7 @@ def trace_document(trace: fields.Row, url: str | None, wanted: Wanted) -> list[B
     findings = fields.rows(trace, "findings")
     if findings:
         blocks += [*(finding_item(_of_this(f)) for f in findings), Gap()]
-    blocks += [*waterfall(trace, full=wanted.full), Gap(), *_session(trace), *_who_set(trace)]
+    blocks += [*waterfall(trace, full=wanted.full), Gap(), *session_lines(trace), *_who_set(trace)]
     blocks += _asked_for(trace, wanted)
     blocks += _last_lines(trace, url, wanted)
     return blocks
@@ -84,19 +85,6 @@ def _seen_text(trace: fields.Row) -> str:
     parts = [marks.short_id(trace), f"{age(ago)} ago" if ago is not None else ""]
     parts += [marks.unit_name(unit), f"worker {fields.text(unit, 'worker', '?')}"]
     return " · ".join(part for part in parts if part)
-
-
-def _session(trace: fields.Row) -> t.Iterator[Line]:
-    session = fields.mapping(trace, "session")
-    names = fields.mapping(session, "names")
-    if not session or fields.text(session, "state") in {"absent", "untouched"}:
-        return
-    state, listed = fields.text(session, "state"), ", ".join(names) or "empty"
-    saved: Span | str = ""
-    if state == "changed":
-        kept = fields.flag(session, "saved")
-        saved = Span("✓ saved", "sound") if kept else Span("✗ not saved", "error")
-    yield line(Span("session  ", "session"), f"{state}: {listed}  ", saved, hang=9)
 
 
 def _who_set(trace: fields.Row) -> t.Iterator[Line]:
