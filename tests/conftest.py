@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import typing as t
 
 import pytest
@@ -14,6 +15,15 @@ if t.TYPE_CHECKING:
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 NEEDY = ("browser", "server", "service", "index")
 """Marks of tests that skip themselves where the machine lacks what they need."""
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted, as in a terminal.
+
+    A shell has its background jobs, and so all that they start, ignore Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
