@@ -270,8 +270,10 @@ class Recorder:
         last = recording.pairs
         final = None
         if len(last) != len(headers) or not all(map(is_, headers, last)):
-            recording.headers = self.capture_headers(headers)
-            final = (None, None, recording.headers, None)
+            captured = self.capture_headers(headers)
+            if captured != recording.headers:
+                recording.headers = captured
+                final = (None, None, captured, None)
         recording.add((START_RESPONSE, end, end, final, None))
         recording.sent = recording.count
         recording.status = int(status[:3])
@@ -347,6 +349,7 @@ class Recorder:
                 sink(recording)
             except BaseException as own:
                 self.failed(f"sink {getattr(sink, '__qualname__', type(sink).__name__)}", own)
+        recording.changed = []
         self.finished += 1
         self.noted += recording.count
         self.own_ns += now() - begun

@@ -56,6 +56,8 @@ ANSWERED: t.Final = Remark("answered")
 
 STEP: t.Final = 3
 """How many items of a recording's log make a step."""
+EXTRA: t.Final = 6
+"""How many items of its extras make a row."""
 _NO_EXTRA: t.Final = (None, None)
 _NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
 
@@ -100,7 +102,7 @@ class Recording:
         """The steps, flat: site, start and end of one after the other. A tuple for each would
         be an object more for the cyclic collector to visit, as long as the recording is kept."""
         self.extras: list[t.Any] = []
-        """What few steps have, flat: the step's place, its changes, and its remark."""
+        """What few steps have, flat: the step's place, its four changes, and its remark."""
         self.g_known: dict[str, Captured] = {}
         """What ``g`` held at the last look."""
         self.push_app = made
@@ -143,7 +145,7 @@ class Recording:
         self.other_g: t.Any = None
         """A ``g`` that is not a stock one, and is compared after every step."""
         self.g_seen: Watcher | None = None
-        self.changed: tuple[t.Any, ...] = ()
+        self.changed: list[t.Any] = []
         """The names that steps changed, in order, for :meth:`shape`."""
         self.looks = False
         """Whether every step ends with a look, since no flag tells of a change."""
@@ -202,8 +204,11 @@ class Recording:
         log = self.log
         if len(log) < self.room:
             site, start, end, changes, remark = noted
-            if changes is not None or remark is not None:
-                self.extras += (len(log) // STEP, changes, remark)
+            if changes is not None:
+                g, session, headers, status = changes
+                self.extras += (len(log) // STEP, g, session, headers, status, remark)
+            elif remark is not None:
+                self.extras += (len(log) // STEP, None, None, None, None, remark)
             log += (site, start, end)
             return
         if self.tail is None:
@@ -220,7 +225,7 @@ class Recording:
     def all_steps(self) -> list[Noted]:
         """Every step that was kept, in the order of their ends."""
         log, extras = self.log, self.extras
-        rows = {n: (c, r) for n, c, r in zip(*[iter(extras)] * 3, strict=True)}
+        rows = {row[0]: (row[1:5], row[5]) for row in zip(*[iter(extras)] * EXTRA, strict=True)}
         steps = enumerate(zip(*[iter(log)] * STEP, strict=True))
         first = [(*step, *rows.get(n, _NO_EXTRA)) for n, step in steps]
         return t.cast("list[Noted]", [*first, *(self.tail or ())])
@@ -272,7 +277,12 @@ class Recording:
             g, session = self._with_pending(site, g, session)
         if g is None and session is None:
             return None
-        self.changed = (*self.changed, site, _names(g), _names(session))
+        changed = self.changed
+        changed.append(site)
+        for delta in (g, session):
+            if delta is not None:
+                changed += (*delta[0], *delta[1], *delta[2])
+            changed.append(delta is None)
         return (g, session, None, None)
 
     def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
@@ -316,7 +326,7 @@ class Recording:
         # Most steps that change the headers add some.
         headers = (*headers, *capture(pairs[known:], known)) if same else capture(pairs)
         self.response, self.status, self.pairs, self.headers = response, status, pairs[:], headers
-        self.changed = (*self.changed, site, len(pairs))
+        self.changed += (site, len(pairs))
         if changes is None:
             return (None, None, headers, status)
         return (changes[0], changes[1], headers, status)
@@ -355,7 +365,7 @@ class Recording:
         forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ
         return (
             self.kind, self.endpoint, self.status, self.reused, forwarded,
-            tuple(self.log[::STEP]), self.changed,
+            tuple(self.log[::STEP]), tuple(self.changed),
         )  # fmt: skip
 
     def release(self) -> None:
@@ -394,7 +404,3 @@ class Recording:
         if unread or (issubclass(type(self.session), dict) and dict.__len__(self.session)):
             return "untouched"
         return "absent"
-
-
-def _names(delta: Delta | None) -> tuple[str, ...] | None:
-    return None if delta is None else (*delta[0], *delta[1], *delta[2])
