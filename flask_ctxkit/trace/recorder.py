@@ -57,6 +57,9 @@ PUBLIC: t.Final = frozenset({
 
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
+BOUND: t.Final = object()
+"""Stands for an application context that is not held."""
+
 Sink = t.Callable[[Recording], object]
 
 
@@ -107,6 +110,8 @@ class Recorder:
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
         self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
         """Called with an exception that nobody handled, while it is on its way."""
+        self.push_line = 0
+        """The line at which Flask pushes the context of a request, once it is known."""
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
@@ -160,7 +165,8 @@ class Recorder:
             session = internals.raw_session(ctx)
             if session is not None:
                 recording.watch_session(session)
-        recording.app_context = app_context
+        # Since 3.2 that is *ctx* itself, which no recording may keep alive.
+        recording.app_context = BOUND if internals.ONE_CONTEXT else app_context
         recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
 
     @staticmethod
@@ -277,6 +283,8 @@ class Recorder:
         recording.add((START_RESPONSE, end, end, final, None))
         recording.sent = recording.count
         recording.status = int(status[:3])
+        # A streamed body may hold its context: nothing here may keep the body alive.
+        recording.response = None
 
     def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
         """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are.
