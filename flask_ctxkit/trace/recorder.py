@@ -165,8 +165,8 @@ class Recorder:
             session = internals.raw_session(ctx)
             if session is not None:
                 recording.watch_session(session)
-        # Since 3.2 that is *ctx* itself, which no recording may keep alive.
-        recording.app_context = BOUND if internals.ONE_CONTEXT else app_context
+        # No recording may keep its own context alive.
+        recording.app_context = BOUND if app_context is ctx else app_context
         recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
 
     @staticmethod
