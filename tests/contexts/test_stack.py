@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import typing as t
 
@@ -112,8 +113,6 @@ def test_a_context_that_is_current_although_it_was_popped_is_a_zombie() -> None:
         with pytest.raises(AssertionError):
             outer.pop()
         return look(app)
-
-    import contextvars
 
     found = contextvars.Context().run(break_it)
     # Flask reset the variable to what was below: nothing is current any more.
