@@ -59,6 +59,12 @@ def look(
     return t.cast("Row", found)
 
 
+def uncounted(app: Flask) -> SessionInterface | None:
+    """What opens a session as *app* does without counting it; None where there is no such."""
+    twin = witnessed(app.session_interface)
+    return None if twin is None else twin[0]
+
+
 def _placed(
     app: Flask, name: str, twin: tuple[CtxSessionInterface, Witness] | None, capture: Capture
 ) -> Row:
