@@ -95,7 +95,7 @@ def wsgi_view(_environ: t.Any, start_response: t.Any) -> list[bytes]:
     return [b"from ", b"elsewhere"]
 
 
-def etag(text: str) -> Response:
+def etag(text: str) -> t.Any:
     made = make_response(text)
     made.set_etag("one")
     made.last_modified = LONG_AGO
@@ -141,9 +141,9 @@ def session_views(app: Flask) -> None:
         "read": lambda: str(session.get("n")),
         "contains": lambda: str("n" in session),
         "write": lambda: session.update(n=session.get("n", 0) + 1, who={"name": "héllo"}) or "w",
-        "permanent": lambda: setattr(session, "permanent", True) or "p",
-        "clear": lambda: session.clear() or "c",
-        "flash": lambda: flash("burnt", "error") or "f",
+        "permanent": lambda: told(setattr, session, "permanent", True),
+        "clear": lambda: told(session.clear),
+        "flash": lambda: told(flash, "burnt", "error"),
         "flashed": lambda: str(get_flashed_messages(with_categories=True)),
         "template": lambda: render_template_string("{{ session.n }} {{ get_flashed_messages() }}"),
         "nested": lambda: session.setdefault("list", []).append(1) or "n",
@@ -152,6 +152,11 @@ def session_views(app: Flask) -> None:
     }
     for name, step in steps.items():
         app.add_url_rule(f"/session/{name}", f"session_{name}", step)
+
+
+def told(action: t.Callable[..., object], *args: t.Any) -> str:
+    action(*args)
+    return action.__name__
 
 
 def blueprint(log: list[str]) -> Blueprint:
@@ -265,7 +270,7 @@ def call(app: Flask, log: list[str], line: str, headers: dict[str, str]) -> Answ
     """Call *app* as a server does, to the end of the body."""
     method, _, path = line.partition(" ")
     environ = EnvironBuilder(
-        path, method=method, headers=headers, json={"a": 1} if method == "POST" else None
+        path, method=method, headers=[*headers.items()], json={"a": 1} if method == "POST" else None
     ).get_environ()
     environ.update({"wsgi.file_wrapper": FileWrapper, "REMOTE_ADDR": "127.0.0.1"})
     answer = Answer()
