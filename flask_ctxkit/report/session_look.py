@@ -14,7 +14,7 @@ from ..session.interface import CtxSessionInterface
 from ..session.peek import peek
 from ..session.settings import settings_of
 from ..session.witness import witnessed
-from .steps import READ, steps
+from .steps import steps, was_refused
 from .summary import iso
 
 if t.TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _placed(
         "names": {str(key): capture(str(key), value) for key, value in dict(session).items()},
         "sizes": _sizes(twin, session),
     }
-    refused = verdicts and verdicts[0]["code"] not in READ and cookies
+    refused = any(map(was_refused, verdicts))
     return found | {"unverified": _unverified(peek(cookies[0]), capture) if refused else None}
 
 
