@@ -10,7 +10,6 @@ import threading
 import traceback
 import typing as t
 import weakref
-from contextlib import suppress
 from operator import is_
 
 from werkzeug.wsgi import ClosingIterator
@@ -375,8 +374,12 @@ class Recorder:
         with self._lock:
             row = self._failures.setdefault((step, type(error).__name__), [0, ""])
             row[0] += 1
-            with suppress(Exception):
+            try:
                 row[1] = self.redactor.text(_message(error))
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as unread:
+                row[1] = f"not readable: {type(unread).__name__}"
 
     def cost(self) -> dict[str, t.Any]:
         """What recording costs: microseconds per trace, drops, and own failures.
@@ -384,11 +387,15 @@ class Recorder:
         The end of each trace is timed as it happens. Timing each step as well would cost more
         than the step, so one is timed here, now, and counts for each that was noted.
         """
+        try:
+            spent = self.own_ns + self.noted * self._step_ns()
+        except BaseException as own:
+            self.failed("cost", own)
+            spent = self.own_ns
         failures = [
             {"step": step, "type": name, "message": message, "count": count}
             for (step, name), (count, message) in list(self._failures.items())
         ]
-        spent = self.own_ns + self.noted * self._step_ns()
         mean = spent / self.finished / 1000 if self.finished else None
         return {"us_per_request": mean, "dropped": self.dropped, "failures": failures}
 
