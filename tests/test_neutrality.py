@@ -11,6 +11,7 @@ import pytest
 from flask import Flask, Response, g, jsonify, request
 
 from flask_ctxkit import CtxKit
+from flask_ctxkit.internals import ACCESS_IS_TOLD
 
 from .neutral_app import Answer, TeapotError, build, call
 
@@ -20,6 +21,7 @@ SETTINGS: dict[str, dict[str, t.Any]] = {
     "sampled": {"CTXKIT_TRACE": True, "CTXKIT_TRACE_RATE": 0.0},
     "stock sessions": {"CTXKIT_TRACE": True, "CTXKIT_SESSION_INTERFACE": False},
 }
+VARY = ("Vary", "Cookie")
 PUBLISHED = {"X-Ctxkit-Trace", "Server-Timing"}
 """The headers that the README says are sent to a viewer who may look."""
 
@@ -54,7 +56,18 @@ def both(
         bare, ours = talk(None, lines, **config), talk(settings, lines, **config)
         if int(time.time()) == begun:
             break
+    if not ACCESS_IS_TOLD and settings.get("CTXKIT_SESSION_INTERFACE", True):
+        forgive_more_vary(bare, ours)
     return bare, ours
+
+
+def forgive_more_vary(bare: list[Answer], ours: list[Answer]) -> None:
+    """Before 3.1.3 Flask forgets ``Vary: Cookie`` for some ways to look into the session; the
+    kit's interface sends it. The other way round would be a leak.
+    """
+    for without, with_kit in zip(bare, ours, strict=True):
+        if VARY in with_kit.headers and VARY not in without.headers:
+            with_kit.headers.remove(VARY)
 
 
 LINES = [
@@ -108,11 +121,6 @@ def test_one_request_is_answered_the_same(line: str, settings: str) -> None:
 def test_a_session_is_kept_the_same(lines: list[str], settings: str) -> None:
     bare, ours = both(SETTINGS[settings], lines)
     assert ours == bare
-    assert [vary(answer) for answer in ours] == [vary(answer) for answer in bare]
-
-
-def vary(answer: Answer) -> list[str]:
-    return [value for name, value in answer.headers if name == "Vary"]
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
