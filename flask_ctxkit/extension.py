@@ -118,16 +118,22 @@ class State:
             if self._resolved:
                 return
             self.pages = app.debug if self.config.pages == "auto" else self.config.pages
-            self.start_tracing(app)
-            if self.pages:
-                from .web.pages import Pages
-
-                self._pages = Pages(self)
-                self.headers = app.debug if self.config.headers == "auto" else self.config.headers
-            if app.debug:
-                self._announce(environ)
-            self.pipeline.examine_app(app)
+            try:
+                self.start_tracing(app)
+                if self.pages:
+                    self._open_pages(app)
+                if app.debug:
+                    self._announce(environ)
+                self.pipeline.examine_app(app)
+            except BaseException as own:
+                self.recorder.failed("start", own)
             self._resolved = True
+
+    def _open_pages(self, app: Flask) -> None:
+        from .web.pages import Pages
+
+        self._pages = Pages(self)
+        self.headers = app.debug if self.config.headers == "auto" else self.config.headers
 
     def start_tracing(self, app: Flask) -> None:
         """Set the recorder's seams, once, if tracing is on by now."""

@@ -68,7 +68,8 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert metadata.startswith("flask_ctxkit-")
     assert metadata.endswith(".dist-info")
     assert f"{metadata}/licenses/LICENSE" in names(wheel)
-    assert not [name for name in names(wheel) if "__pycache__" in name or "test" in name.lower()]
+    parts = {part for name in names(wheel) for part in PurePosixPath(name).parts}
+    assert not {part for part in parts if part in {"tests", "__pycache__"} or part[:5] == "test_"}
 
 
 def test_the_metadata_says_what_is_promised(wheel: Path) -> None:
