@@ -141,6 +141,22 @@ def test_exactly_the_budget_is_sent_and_a_byte_more_is_not() -> None:
         assert not budget.fits(fitting._replace(value=f"{fitting.value}x"), None)
 
 
+def test_a_nested_change_that_is_too_large_raises_as_well() -> None:
+    site = Site("error", CTXKIT_SESSION_NESTED="save")
+    with site.client.session_transaction() as changed:
+        changed["list"] = []
+
+    site.app._got_first_request = False  # as if the view had been there before
+
+    @site.app.get("/nest")
+    def nest() -> str:
+        session["list"].append(noise(6000))
+        return ""
+
+    with pytest.raises(SessionTooLargeError, match="list"):
+        site.client.get("/nest")
+
+
 def test_sending_an_unchanged_session_again_is_never_an_error() -> None:
     """A permanent session goes out with each response; one that fewer parts are allowed for
     than it has stays as it is in the browser.

@@ -20,6 +20,8 @@ def visit(keep: Keep = (), **config: t.Any) -> dict[str, t.Any]:
         with client.session_transaction() as opened:
             opened.update(csrf="planted", cart=[1], lang="en", _permanent=True)
             opened["_flashes"] = [("message", "planted")]
+            if not config:
+                opened["_ctx_began"] = 5
         app.add_url_rule("/login", "login", lambda: login(keep))
         answer = client.get("/login")
         assert answer.status_code == 200

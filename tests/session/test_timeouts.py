@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_ctxkit import CtxKit, regenerate_session
+from flask_ctxkit.internals import ACCESS_IS_TOLD
 from flask_ctxkit.session import codec
 from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.interface import CtxSessionInterface
@@ -161,6 +162,16 @@ def test_some_answers_never_carry_a_cookie_that_was_signed_anew(path: str, metho
     assert not site.signs(path, 50, method)
     assert "reissued" not in site.codes
     assert site.signs("/plain")
+
+
+@pytest.mark.skipif(not ACCESS_IS_TOLD, reason="a session is read at once before 3.1.3")
+def test_a_session_that_is_not_due_stays_unread() -> None:
+    site = Site(idle=100)
+    site.go("/write")
+    site.go("/plain", 9)
+    assert site.codes[-1] == "untouched"
+    site.go("/plain", 50, "HEAD")
+    assert site.codes[-1] == "untouched"
 
 
 @pytest.mark.parametrize("path", ["/missing", "/nowhere", "/read"])
