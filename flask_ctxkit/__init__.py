@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
-from .errors import AlreadyRegisteredError, ConfigError, CtxKitError, NotRegisteredError
+from .errors import (
+    AlreadyRegisteredError,
+    ConfigError,
+    CtxKitError,
+    NotRegisteredError,
+    SessionTooLargeError,
+)
 from .extension import CtxKit
 from .globals import current_ctxkit
+from .session.renewal import regenerate_session
 from .signals import finding_raised, trace_finished
 
 __all__ = [
@@ -17,8 +24,10 @@ __all__ = [
     "LocalProxy",
     "LocalStack",
     "NotRegisteredError",
+    "SessionTooLargeError",
     "current_ctxkit",
     "finding_raised",
+    "regenerate_session",
     "trace_finished",
     "unwrap",
 ]

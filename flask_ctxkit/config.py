@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import typing as t
 from dataclasses import dataclass
+from datetime import timedelta
 
 from .errors import ConfigError
 
@@ -13,6 +14,8 @@ PREFIX = "CTXKIT_"
 TOKEN_CHARACTERS = 32
 """The least length of a token, in characters (128 bits even as hexadecimal)."""
 
+LONGEST = 400 * 86_400
+"""The most seconds that a session may be allowed: what browsers keep a cookie (RFC 6265bis)."""
 TOLD = 12
 """The most characters of a wrong value that are told."""
 
@@ -60,6 +63,25 @@ def integer(low: int, high: int) -> Check:
         return int(value)
 
     return check
+
+
+def one_of(*known: str) -> Check:
+    def check(key: str, value: t.Any) -> str:
+        if type(value) is not str or value not in known:
+            _refuse(key, value, " or ".join(f'"{word}"' for word in known))
+        return str(value)
+
+    return check
+
+
+def seconds_or_none(key: str, value: t.Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is timedelta:
+        value = value.total_seconds()
+    if type(value) not in {int, float} or not 1 <= value <= LONGEST or value != int(value):
+        _refuse(key, value, f"None, or whole seconds from 1 to {LONGEST:,}")
+    return int(value)
 
 
 def words(key: str, value: t.Any) -> tuple[str, ...]:
@@ -147,6 +169,29 @@ OPTIONS: t.Final = (
            "The share of requests that is recorded."),
     Option("SESSION_INTERFACE", True, boolean, "bool", "",
            "Replace the session interface where the app still has Flask's own."),
+    Option("SESSION_NESTED", "tell", one_of("tell", "save", "off"), '"tell", "save" or "off"', "",
+           "A change inside a value of the session, which Flask doesn't notice. tell: name the "
+           "key as a finding. save: save it."),
+    Option("SESSION_SIZE", "warn", one_of("warn", "error", "split"),
+           '"warn", "error" or "split"', "",
+           "A session cookie of more than 4093 bytes. warn: send it, as Flask does, though "
+           "browsers drop it. error: raise SessionTooLargeError, which names the largest keys. "
+           "split: send numbered cookies that rejoin."),
+    Option("SESSION_PARTS", 2, integer(2, 10), "int", "cookies",
+           "The most cookies that a session is split into; more is an error. nginx and gunicorn "
+           "refuse a request whose Cookie header is over 8 KiB, uWSGI one of 4 KiB."),
+    Option("SESSION_IDLE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "A session ends when its cookie was not signed for so long. A visitor's requests sign "
+           "it anew, as CTXKIT_SESSION_REISSUE says."),
+    Option("SESSION_ABSOLUTE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "A session ends so long after it began, whatever the visitor does. "
+           "regenerate_session() begins it anew."),
+    Option("SESSION_REISSUE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "Sign the cookie of an unchanged session anew when it is older, and not before: a "
+           "permanent session is then not sent with every response. Never on HEAD, OPTIONS, "
+           "static files and 5xx. None: a tenth of CTXKIT_SESSION_IDLE; without that, as Flask."),
+    Option("SESSION_LEEWAY", 0, integer(0, 60), "int", "seconds",
+           "How far the clock of another host that signs sessions may be ahead."),
     Option("URL_PREFIX", "/_ctx", url_prefix, "str", "path",
            "Where the pages are."),
     Option("TOKEN", None, token, "str or None", "32 or more characters",
@@ -186,6 +231,13 @@ class Config:
     trace: bool | t.Literal["auto"]
     trace_rate: float
     session_interface: bool
+    session_nested: t.Literal["tell", "save", "off"]
+    session_size: t.Literal["warn", "error", "split"]
+    session_parts: int
+    session_idle: int | None
+    session_absolute: int | None
+    session_reissue: int | None
+    session_leeway: int
     url_prefix: str
     token: str | None
     page_hosts: tuple[str, ...]
@@ -218,7 +270,21 @@ class Config:
                 'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
             )
+        _check_order(config, "session_idle", "session_absolute")
+        _check_order(config, "session_reissue", "session_idle")
+        _check_order(config, "session_reissue", "session_absolute")
         return config
+
+
+def _check_order(config: Config, shorter: str, longer: str) -> None:
+    least, most = getattr(config, shorter), getattr(config, longer)
+    if least is not None and most is not None and least >= most:
+        one, other = f"{PREFIX}{shorter.upper()}", f"{PREFIX}{longer.upper()}"
+        raise ConfigError(
+            f"{one} is {least} seconds and {other} is {most}, so the first has no effect or ends "
+            f"every session early. Set {one} to less than {other}.",
+            key=one,
+        )
 
 
 def _refuse_unknown(key: str) -> t.NoReturn:

@@ -23,6 +23,7 @@ from .findings.model import Rule
 from .findings.yours import rule_of
 from .pipeline import Pipeline
 from .redact import Redactor
+from .session.abilities import equip
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
@@ -310,13 +311,16 @@ class CtxKit:
                 app=app.name,
             )
         state = State(app, Config.from_mapping(app.config))
+        interface = app.session_interface
+        if state.config.session_interface and _has_stock_sessions(app):
+            interface = state.interface = CtxSessionInterface()
+        equip(interface, state.config)
+        app.session_interface = interface
         for rule in self._rules:
             state.rules.add(rule)
         app.extensions["ctxkit"] = state
         self._states.add(state)
         state.own_hooks = self._register_hooks(app, state)
-        if state.config.session_interface and _has_stock_sessions(app):
-            app.session_interface = state.interface = CtxSessionInterface()
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 

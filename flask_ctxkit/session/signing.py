@@ -112,3 +112,14 @@ class SigningInterface(SecureCookieSessionInterface):
         same = received is not None and received[0] == text
         payload = received[1] if received is not None and same else codec.pack(text)
         return codec.seal(payload, keys, now=int(time.time()))
+
+    def signed_anew(self, app: Flask, session: CtxSession) -> str:
+        """The cookie that *session* came with, signed now with the current key of *app*.
+
+        What changed in the session since is not in it; but where Flask's own serializer is
+        used, there is only the session to write.
+        """
+        keys, received = self.keyring(app), session.received
+        if keys is None or received is None:
+            return self.dumps(app, session)
+        return codec.seal(received[1], keys, now=int(time.time()))
