@@ -6,6 +6,7 @@ from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
 from .errors import AlreadyRegisteredError, ConfigError, CtxKitError, NotRegisteredError
 from .extension import CtxKit
 from .globals import current_ctxkit
+from .session.revocation import revoke_sessions
 from .signals import finding_raised, trace_finished
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "NotRegisteredError",
     "current_ctxkit",
     "finding_raised",
+    "revoke_sessions",
     "trace_finished",
     "unwrap",
 ]

@@ -6,6 +6,7 @@ import difflib
 import ipaddress
 import typing as t
 from dataclasses import dataclass
+from datetime import timedelta
 
 from .errors import ConfigError
 
@@ -13,6 +14,8 @@ PREFIX = "CTXKIT_"
 TOKEN_CHARACTERS = 32
 """The least length of a token, in characters (128 bits even as hexadecimal)."""
 
+LONGEST = 400 * 86_400
+"""The most seconds that a session may be allowed: what browsers keep a cookie (RFC 6265bis)."""
 TOLD = 12
 """The most characters of a wrong value that are told."""
 
@@ -60,6 +63,25 @@ def integer(low: int, high: int) -> Check:
         return int(value)
 
     return check
+
+
+def one_of(*known: str) -> Check:
+    def check(key: str, value: t.Any) -> str:
+        if type(value) is not str or value not in known:
+            _refuse(key, value, " or ".join(f'"{word}"' for word in known))
+        return str(value)
+
+    return check
+
+
+def seconds_or_none(key: str, value: t.Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is timedelta:
+        value = value.total_seconds()
+    if type(value) not in {int, float} or not 1 <= value <= LONGEST or value != int(value):
+        _refuse(key, value, f"None, or whole seconds from 1 to {LONGEST:,}")
+    return int(value)
 
 
 def words(key: str, value: t.Any) -> tuple[str, ...]:
@@ -121,6 +143,27 @@ def store(key: str, value: t.Any) -> str:
     return str(value)
 
 
+def revocations(key: str, value: t.Any) -> str | None:
+    if value is None:
+        return None
+    schemes = ("redis://", "rediss://", "unix://")
+    known = type(value) is str and (
+        value == "memory://"
+        or (value.startswith("sqlite:///") and value != "sqlite:///")
+        or value.startswith(schemes)
+    )
+    if not known:  # the URL may hold a password, so it is not told
+        _refuse(key, type(value), 'None, "memory://", "sqlite:///FILE" or "redis://HOST"')
+    return str(value)
+
+
+def some_words(key: str, value: t.Any) -> tuple[str, ...]:
+    checked = (value,) if type(value) is str and value else words(key, value)
+    if not checked:
+        _refuse(key, value, "a name, or a list of names")
+    return checked
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One key: its name after ``CTXKIT_``, default, check, unit and help."""
@@ -147,6 +190,19 @@ OPTIONS: t.Final = (
            "The share of requests that is recorded."),
     Option("SESSION_INTERFACE", True, boolean, "bool", "",
            "Replace the session interface where the app still has Flask's own."),
+    Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "Sign a session that an old key signed anew with the current key when it is read and "
+           "so old; it gets no younger. A younger one may come from a worker that lacks the new "
+           "key. None: when the session is next written, as Flask."),
+    Option("SESSION_REVOCATIONS", None, revocations, "str or None", "URL",
+           "Where it is kept whose sessions are revoked: memory:// (one process), "
+           "sqlite:///FILE (one host; a relative FILE is in the instance folder) or redis://. "
+           "None: sessions can't be revoked."),
+    Option("SESSION_REVOCATIONS_DOWN", "open", one_of("open", "closed"), '"open" or "closed"', "",
+           "While that store can't be read: open takes sessions unchecked, closed refuses those "
+           "that name a user. Either is told."),
+    Option("SESSION_USER_KEY", ("user_id", "_user_id"), some_words, "str or list of str", "names",
+           "The names under which a session says whose it is; _user_id is Flask-Login's."),
     Option("URL_PREFIX", "/_ctx", url_prefix, "str", "path",
            "Where the pages are."),
     Option("TOKEN", None, token, "str or None", "32 or more characters",
@@ -186,6 +242,10 @@ class Config:
     trace: bool | t.Literal["auto"]
     trace_rate: float
     session_interface: bool
+    session_resign: int | None
+    session_revocations: str | None
+    session_revocations_down: t.Literal["open", "closed"]
+    session_user_key: tuple[str, ...]
     url_prefix: str
     token: str | None
     page_hosts: tuple[str, ...]

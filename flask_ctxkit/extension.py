@@ -24,6 +24,7 @@ from .findings.yours import rule_of
 from .pipeline import Pipeline
 from .redact import Redactor
 from .session.interface import CtxSessionInterface
+from .session.protection import protect
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
 from .trace.opening import before_hooks, first_response
@@ -311,6 +312,7 @@ class CtxKit:
         state.own_hooks = self._register_hooks(app, state)
         if state.config.session_interface and _has_stock_sessions(app):
             app.session_interface = state.interface = CtxSessionInterface()
+        protect(app, state.config)
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 

@@ -21,7 +21,7 @@ from itsdangerous import Signer
 from flask_ctxkit.errors import CtxKitError
 
 Digest = t.Callable[..., t.Any]
-Code = t.Literal["valid", "expired", "future", "bad-signature", "malformed"]
+Code = t.Literal["valid", "expired", "future", "bad-signature", "malformed", "revoked"]
 
 MAX_JSON: t.Final = 8 * 1024 * 1024
 """The most bytes that a signed payload may expand to. zlib expands at most 1032 times, so a

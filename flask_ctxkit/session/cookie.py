@@ -15,6 +15,8 @@ if t.TYPE_CHECKING:
 
     from .codec import Keyring, Verified
     from .mapping import Attributes, Values
+    from .model import Ruling
+    from .revocation import Revoker
 
 
 Told = t.Callable[["SentCookie", "MalformedPayloadError | None"], None]
@@ -41,9 +43,13 @@ class SentCookie:
     strict: bool
     told: Told
     """Hears what the cookie said, once."""
+    revoker: Revoker | None = None
+    """Refuses what is revoked; None where nothing can be."""
     checked: Verified | None = None
     """What :meth:`verify` found, once it was called."""
     heard: bool = False
+    ruling: Ruling | None = None
+    """What is to be said of it, although it is valid."""
     unpacked: str | None = None
     """The JSON text in the payload, if that was looked into; whoever wrote it."""
 
@@ -97,8 +103,15 @@ class SentCookie:
             if self.strict:
                 raise BadPayload(error.message, original_error=error) from error
             return {}, {"opening": verified._replace(code="malformed", payload=b"")}
+        attributes = {"opening": verified, "received": (text, verified.payload)}
+        if self.revoker is not None:
+            attributes["users"] = users = self.revoker.users(values)
+            self.ruling = self.revoker.admit(verified.signed_at, users)
+            if self.ruling is not None and self.ruling.refused:
+                self._tell()
+                return {}, {"opening": verified._replace(code="revoked", payload=b"")}
         self._tell()
-        return values, {"opening": verified, "received": (text, verified.payload)}
+        return values, attributes
 
     def may_be_permanent(self) -> bool:
         """False if the values, were they read, would not have ``_permanent`` set."""

@@ -11,7 +11,8 @@ from itsdangerous import BadPayload, BadSignature
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
-from . import diagnosis, nested
+from . import diagnosis, nested, rotation
+from .codec import Verified
 from .cookie import SentCookie
 from .headers import Cookie, last_cookie, vary_by_cookie
 from .judge import Judge
@@ -22,9 +23,11 @@ from .signing import SigningInterface
 if t.TYPE_CHECKING:
     from flask import Flask, Request, Response
     from flask.sessions import SecureCookieSession, SessionMixin
+    from itsdangerous import URLSafeTimedSerializer
 
     from .codec import MalformedPayloadError
-    from .model import Verdict
+    from .model import Ruling, Verdict
+    from .revocation import Revoker
     from .tally import Tally
 
 Nested = t.Literal["tell", "save", "off"]
@@ -45,6 +48,11 @@ class CtxSessionInterface(SigningInterface):
     """Seconds that another host's clock may be ahead of this one."""
     nested: Nested = "tell"
     """What to do about a change inside a value, which Flask doesn't notice."""
+    resign: int | None = None
+    """From which age, in seconds, what an old key signed is signed anew when it is read; None
+    for never."""
+    revoker: Revoker | None = None
+    """Refuses the sessions that are revoked; None where none can be."""
 
     @cached_property
     def _judge(self) -> Judge:
@@ -104,6 +112,7 @@ class CtxSessionInterface(SigningInterface):
             self.leeway,
             self.strict,
             partial(self._opened, app),
+            self.revoker,
         )
         return self._open(cookie, request)
 
@@ -138,8 +147,25 @@ class CtxSessionInterface(SigningInterface):
             if self.strict:
                 raise
             return self.session_class()
-        give(app, "open", "valid")
+        ruling = None
+        if self.revoker is not None and isinstance(session, CtxSession):
+            ruling = self._admit_plain(self.revoker, serializer, text, session)
+            if ruling is not None and ruling.refused:
+                session = self.session_class()
+        evidence = None if ruling is None else ruling.evidence
+        proof = None if evidence is None else lambda: evidence
+        give(app, "open", "valid" if ruling is None else ruling.code, proof=proof)
         return session
+
+    def _admit_plain(
+        self, revoker: Revoker, serializer: URLSafeTimedSerializer, text: str, session: CtxSession
+    ) -> Ruling | None:
+        # No age is asked for: it was checked, and the clock goes on.
+        _, stamp = serializer.loads(text, return_timestamp=True)
+        signed_at = int(stamp.timestamp())
+        session.users = revoker.users(dict(dict.items(session)))
+        session.opening = Verified("valid", None, signed_at)
+        return revoker.admit(signed_at, session.users)
 
     def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
         verified = cookie.checked
@@ -148,9 +174,12 @@ class CtxSessionInterface(SigningInterface):
             key = diagnosis.fingerprint(cookie, verified.key or 0)
             judge.tally.last_used[key] = now
             code = "valid-fallback" if verified.key else "valid"
+            ruling = cookie.ruling
             judge.give(
-                app, "open", code, key=key, now=now,
-                proof=lambda: diagnosis.opening(cookie, None, ())[2],
+                app, "open", code if ruling is None else ruling.code, key=key, now=now,
+                proof=lambda: {
+                    **diagnosis.opening(cookie, None, ())[2], **(ruling.evidence if ruling else {}),
+                },
             )  # fmt: skip
             return
         try:
@@ -220,7 +249,14 @@ class CtxSessionInterface(SigningInterface):
         ):
             names = self._changed_inside(session)
         if not names:
-            self._judge.give(app, "save", "unchanged")
+            if (
+                self.resign is not None
+                and isinstance(session, CtxSession)
+                and rotation.is_due(session, response, self.resign)
+            ):
+                self._set(app, session, response, "re-signed")
+            else:
+                self._judge.give(app, "save", "unchanged")
         elif self.nested == "save":
             self._set(app, session, response, "nested-saved", names)
         else:
@@ -245,9 +281,15 @@ class CtxSessionInterface(SigningInterface):
         code: str,
         names: tuple[str, ...] = (),
     ) -> None:
+        if self.revoker is not None and self._stopped(app, session, response):
+            return
         expires = self.get_expiration_time(app, session)
+        signed_at: int | None = None
+        if code == "re-signed" and isinstance(session, CtxSession):
+            signed_at = rotation.now_of(session)
+            expires = rotation.kept_expiry(session, expires)
         try:
-            value = self.dumps(app, session)
+            value = self.dumps(app, session, signed_at)
         except Exception as error:
             self._judge.give(
                 app, "save", "unserializable", proof=partial(self._unsavable, session, error)
@@ -272,6 +314,20 @@ class CtxSessionInterface(SigningInterface):
             return {**evidence, **found}
 
         self._judge.give(app, "save", code if problem == "saved" else problem, proof=proof)
+
+    def _stopped(self, app: Flask, session: SessionMixin, response: Response) -> bool:
+        """Whether *session* may not be saved: else a session that was revoked while its
+        request ran would be signed after its revocation.
+        """
+        if self.revoker is None or not isinstance(session, CtxSession):
+            return False
+        code = self.revoker.stops(session.opening, session.users)
+        if code == "revoked-meanwhile":
+            response.delete_cookie(self.get_cookie_name(app), **self.cookie_attributes(app))
+            vary_by_cookie(response)
+        if code is not None:
+            self._judge.give(app, "save", code)
+        return code is not None
 
     def _largest(self, session: SessionMixin) -> str:
         encode = self._cache.current_encode()

@@ -96,9 +96,10 @@ class SigningInterface(SecureCookieSessionInterface):
             attributes["partitioned"] = self.get_cookie_partitioned(app)
         return attributes
 
-    def dumps(self, app: Flask, session: SessionMixin) -> str:
-        """The cookie's text for *session*, signed now with the current key of *app*.
+    def dumps(self, app: Flask, session: SessionMixin, signed_at: int | None = None) -> str:
+        """The cookie's text for *session*, signed with the current key of *app*.
 
+        :param signed_at: seconds since 1970, where that is not now.
         :raises TypeError: for a value that JSON can't hold.
         """
         keys = self.keyring(app)
@@ -111,4 +112,4 @@ class SigningInterface(SecureCookieSessionInterface):
         received = session.received if isinstance(session, CtxSession) else None
         same = received is not None and received[0] == text
         payload = received[1] if received is not None and same else codec.pack(text)
-        return codec.seal(payload, keys, now=int(time.time()))
+        return codec.seal(payload, keys, now=int(time.time()) if signed_at is None else signed_at)
