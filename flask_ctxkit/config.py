@@ -190,6 +190,29 @@ OPTIONS: t.Final = (
            "The share of requests that is recorded."),
     Option("SESSION_INTERFACE", True, boolean, "bool", "",
            "Replace the session interface where the app still has Flask's own."),
+    Option("SESSION_NESTED", "tell", one_of("tell", "save", "off"), '"tell", "save" or "off"', "",
+           "A change inside a value of the session, which Flask doesn't notice. tell: name the "
+           "key as a finding. save: save it."),
+    Option("SESSION_SIZE", "warn", one_of("warn", "error", "split"),
+           '"warn", "error" or "split"', "",
+           "A session cookie of more than 4093 bytes. warn: send it, as Flask does, though "
+           "browsers drop it. error: raise SessionTooLargeError, which names the largest keys. "
+           "split: send numbered cookies that rejoin."),
+    Option("SESSION_PARTS", 2, integer(2, 10), "int", "cookies",
+           "The most cookies that a session is split into; more is an error. nginx and gunicorn "
+           "refuse a request whose Cookie header is over 8 KiB, uWSGI one of 4 KiB."),
+    Option("SESSION_IDLE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "A session ends when its cookie was not signed for so long. A visitor's requests sign "
+           "it anew, as CTXKIT_SESSION_REISSUE says."),
+    Option("SESSION_ABSOLUTE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "A session ends so long after it began, whatever the visitor does. "
+           "regenerate_session() begins it anew."),
+    Option("SESSION_REISSUE", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "Sign the cookie of an unchanged session anew when it is older, and not before: a "
+           "permanent session is then not sent with every response. Never on HEAD, OPTIONS, "
+           "static files and 5xx. None: a tenth of CTXKIT_SESSION_IDLE; without that, as Flask."),
+    Option("SESSION_LEEWAY", 0, integer(0, 60), "int", "seconds",
+           "How far the clock of another host that signs sessions may be ahead."),
     Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
            "Sign a session that an old key signed anew with the current key when it is read and "
            "so old; it gets no younger. A younger one may come from a worker that lacks the new "
@@ -242,6 +265,13 @@ class Config:
     trace: bool | t.Literal["auto"]
     trace_rate: float
     session_interface: bool
+    session_nested: t.Literal["tell", "save", "off"]
+    session_size: t.Literal["warn", "error", "split"]
+    session_parts: int
+    session_idle: int | None
+    session_absolute: int | None
+    session_reissue: int | None
+    session_leeway: int
     session_resign: int | None
     session_revocations: str | None
     session_revocations_down: t.Literal["open", "closed"]
@@ -278,7 +308,21 @@ class Config:
                 'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
             )
+        _check_order(config, "session_idle", "session_absolute")
+        _check_order(config, "session_reissue", "session_idle")
+        _check_order(config, "session_reissue", "session_absolute")
         return config
+
+
+def _check_order(config: Config, shorter: str, longer: str) -> None:
+    least, most = getattr(config, shorter), getattr(config, longer)
+    if least is not None and most is not None and least >= most:
+        one, other = f"{PREFIX}{shorter.upper()}", f"{PREFIX}{longer.upper()}"
+        raise ConfigError(
+            f"{one} is {least} seconds and {other} is {most}, so the first has no effect or ends "
+            f"every session early. Set {one} to less than {other}.",
+            key=one,
+        )
 
 
 def _refuse_unknown(key: str) -> t.NoReturn:

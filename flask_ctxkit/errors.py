@@ -28,6 +28,14 @@ class ConfigError(CtxKitError):
     """
 
 
+class SessionTooLargeError(CtxKitError):
+    """The session doesn't fit into its cookie; raised where it is saved, after the view.
+
+    ``evidence``: ``size`` and ``limit`` in bytes, and ``largest``, the bytes of the largest
+    keys by name.
+    """
+
+
 class AlreadyRegisteredError(CtxKitError):
     """The app already has a kit; ``evidence["app"]`` names the app."""
 

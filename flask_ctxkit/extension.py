@@ -23,6 +23,7 @@ from .findings.model import Rule
 from .findings.yours import rule_of
 from .pipeline import Pipeline
 from .redact import Redactor
+from .session.abilities import equip
 from .session.interface import CtxSessionInterface
 from .session.protection import protect
 from .trace.calls import call_app, inner_app
@@ -118,16 +119,22 @@ class State:
             if self._resolved:
                 return
             self.pages = app.debug if self.config.pages == "auto" else self.config.pages
-            self.start_tracing(app)
-            if self.pages:
-                from .web.pages import Pages
-
-                self._pages = Pages(self)
-                self.headers = app.debug if self.config.headers == "auto" else self.config.headers
-            if app.debug:
-                self._announce(environ)
-            self.pipeline.examine_app(app)
+            try:
+                self.start_tracing(app)
+                if self.pages:
+                    self._open_pages(app)
+                if app.debug:
+                    self._announce(environ)
+                self.pipeline.examine_app(app)
+            except BaseException as own:
+                self.recorder.failed("start", own)
             self._resolved = True
+
+    def _open_pages(self, app: Flask) -> None:
+        from .web.pages import Pages
+
+        self._pages = Pages(self)
+        self.headers = app.debug if self.config.headers == "auto" else self.config.headers
 
     def start_tracing(self, app: Flask) -> None:
         """Set the recorder's seams, once, if tracing is on by now."""
@@ -305,14 +312,17 @@ class CtxKit:
                 app=app.name,
             )
         state = State(app, Config.from_mapping(app.config))
+        interface = app.session_interface
+        if state.config.session_interface and _has_stock_sessions(app):
+            interface = state.interface = CtxSessionInterface()
+        equip(interface, state.config)
+        protect(interface, state.config, app.instance_path)
+        app.session_interface = interface
         for rule in self._rules:
             state.rules.add(rule)
         app.extensions["ctxkit"] = state
         self._states.add(state)
         state.own_hooks = self._register_hooks(app, state)
-        if state.config.session_interface and _has_stock_sessions(app):
-            app.session_interface = state.interface = CtxSessionInterface()
-        protect(app, state.config)
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 

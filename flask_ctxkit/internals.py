@@ -50,6 +50,12 @@ current_app_context: t.Final = _app_var.get
 """``current_app_context(None)``: the application context on top, or None."""
 
 
+def current_app() -> Flask:
+    """The app of the application context on top, which there must be."""
+    app: Flask = _app_var.get().app
+    return app
+
+
 def current_request_context() -> Context | None:
     """The context of the request that ``request`` points at, or None."""
     if _request_var is not None:

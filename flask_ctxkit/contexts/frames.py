@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import typing as t
 from dataclasses import dataclass
 
 from .. import internals
 from ..definition import place, short_path
-from ..units import Unit, thread_ident, units_alive
+from ..units import Unit, thread_ident, unit_of, units_of_threads
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -90,12 +91,17 @@ def frames_of(
 
 def find_wsgi_contexts(running: t.Mapping[int, FrameType]) -> t.Iterator[Found]:
     """The request contexts in the frames of all threads and of suspended greenlets."""
-    units = {thread_ident(unit): unit for unit in units_alive() if unit.kind == "thread"}
+    units = units_of_threads(running)
     for ident, frame in running.items():
-        yield from _found_in(frame, units.get(ident) or _unnamed_thread(ident))
+        yield from _found_in(frame, units[ident])
     for greenlet in _greenlets():
+        # One that runs has no frame of its own: it is its thread's.
         if greenlet.gr_frame is not None:
-            yield from _found_in(greenlet.gr_frame, _unnamed_greenlet(greenlet))
+            # A main greenlet is its thread. Which one it doesn't tell; only the main thread's
+            # is known to be suspended while others look.
+            main = units.get(threading.main_thread().ident or 0)
+            unit = unit_of(greenlet) if greenlet.parent is not None or main is None else main
+            yield from _found_in(greenlet.gr_frame, unit)
 
 
 def _found_in(innermost: FrameType, unit: Unit) -> t.Iterator[Found]:
@@ -186,21 +192,3 @@ def _task(ident: int) -> t.Any:
         getattr(asyncio, "_scheduled_tasks", ())
     )
     return next((task for task in tasks if id(task) == ident), None)
-
-
-def _unnamed_thread(ident: int) -> Unit:
-    import os
-    import threading
-
-    thread = next((th for th in threading.enumerate() if th.ident == ident), None)
-    name = f"thread-{ident}" if thread is None else thread.name
-    return Unit(kind="thread", name=name, ident=ident, serial=0, worker=os.getpid())
-
-
-def _unnamed_greenlet(greenlet: t.Any) -> Unit:
-    import os
-
-    ident = id(greenlet)
-    name = getattr(greenlet, "name", None)
-    shown = name if type(name) is str else f"greenlet-{ident}"
-    return Unit(kind="greenlet", name=shown, ident=ident, serial=0, worker=os.getpid())

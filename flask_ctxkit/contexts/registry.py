@@ -54,6 +54,7 @@ class Watched(t.Protocol):
 
     @property
     def id(self) -> str: ...
+    def let_go(self, _: object, /) -> None: ...
     @property
     def started(self) -> int: ...
 
@@ -131,7 +132,7 @@ class Registry:
 
     def entered(self, ctx: t.Any, recording: Watched) -> None:
         """*ctx* is about to be pushed."""
-        self._entries[recording.serial] = (weakref.ref(ctx), recording)
+        self._entries[recording.serial] = (weakref.ref(ctx, recording.let_go), recording)
         if len(self._entries) > self._sweep_at:
             self._sweep()
             self._sweep_at = max(SWEEP, 2 * len(self._entries))
@@ -147,8 +148,9 @@ class Registry:
             ctx = reference()
             if ctx is not None:
                 alive.append((ctx, recording))
-            elif self._entries.pop(serial, None) is not None and not recording.leaked:
-                self._leak("never-popped", recording, None)
+            elif self._entries.pop(serial, None) is not None:
+                if not recording.leaked:
+                    self._leak("never-popped", recording, None)
                 self._orphaned(recording)
         return alive
 
@@ -156,10 +158,12 @@ class Registry:
         """Name the contexts whose unit has ended, and that somebody keeps."""
         alive = {unit.key for unit in units_alive()}
         for ctx, recording in entries:
-            if recording.unit.key not in alive and not recording.leaked:
+            if recording.unit.key in alive:
+                continue
+            if not recording.leaked:
                 recording.leaked = True
                 self._leak("never-popped", recording, ctx)
-                self._orphaned(recording)
+            self._orphaned(recording)
 
     def _orphaned(self, recording: Watched) -> None:
         if self.on_orphan is not None:

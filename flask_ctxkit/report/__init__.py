@@ -11,6 +11,7 @@ from .overview import index
 from .query import Query, QueryError
 from .requests import requests
 from .session import session
+from .session_look import uncounted
 from .sources import Sources
 from .stacks import stacks
 from .startup import startup
@@ -33,4 +34,5 @@ __all__ = [
     "stacks",
     "startup",
     "trace",
+    "uncounted",
 ]

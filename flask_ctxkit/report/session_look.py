@@ -14,7 +14,7 @@ from ..session.interface import CtxSessionInterface
 from ..session.peek import peek
 from ..session.settings import settings_of
 from ..session.witness import witnessed
-from .steps import READ, steps
+from .steps import steps, was_refused
 from .summary import iso
 
 if t.TYPE_CHECKING:
@@ -59,6 +59,12 @@ def look(
     return t.cast("Row", found)
 
 
+def uncounted(app: Flask) -> SessionInterface | None:
+    """What opens a session as *app* does without counting it; None where there is no such."""
+    twin = witnessed(app.session_interface)
+    return None if twin is None else twin[0]
+
+
 def _placed(
     app: Flask, name: str, twin: tuple[CtxSessionInterface, Witness] | None, capture: Capture
 ) -> Row:
@@ -83,7 +89,7 @@ def _placed(
         "names": {str(key): capture(str(key), value) for key, value in dict(session).items()},
         "sizes": _sizes(twin, session),
     }
-    refused = verdicts and verdicts[0]["code"] not in READ and cookies
+    refused = any(map(was_refused, verdicts))
     return found | {"unverified": _unverified(peek(cookies[0]), capture) if refused else None}
 
 

@@ -161,7 +161,7 @@ def path(settings: Settings) -> t.Iterator[Problem]:
         )  # fmt: skip
         return
     # Mounted at that root, none of the app's rules shows the path.
-    if found in {"/", settings.root}:
+    if found in ("/", settings.root):
         return
     outside = [rule for rule in settings.rules if not path_matches(found, rule)]
     if outside:

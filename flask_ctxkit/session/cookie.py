@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
     from .mapping import Attributes, Values
     from .model import Ruling
     from .revocation import Revoker
+    from .timeouts import Timeouts
 
 
 Told = t.Callable[["SentCookie", "MalformedPayloadError | None"], None]
@@ -52,6 +53,9 @@ class SentCookie:
     """What is to be said of it, although it is valid."""
     unpacked: str | None = None
     """The JSON text in the payload, if that was looked into; whoever wrote it."""
+    timeouts: Timeouts | None = None
+    refusal: tuple[str, dict[str, t.Any]] | None = None
+    """Code and evidence for a cookie that verifies and is refused for what it says."""
 
     def text(self) -> str | None:
         """The cookie's value as ``request.cookies`` has it; the first of several."""
@@ -103,15 +107,26 @@ class SentCookie:
             if self.strict:
                 raise BadPayload(error.message, original_error=error) from error
             return {}, {"opening": verified._replace(code="malformed", payload=b"")}
-        attributes = {"opening": verified, "received": (text, verified.payload)}
+        if self.timeouts is not None and verified.signed_at is not None:
+            self.refusal = self.timeouts.ended(values, verified.signed_at, self.now)
+            if self.refusal is not None:
+                self._tell()
+                return {}, {"opening": verified._replace(code="expired", payload=b"")}
+        attributes: dict[str, t.Any] = {"opening": verified, "received": (text, verified.payload)}
         if self.revoker is not None:
             attributes["users"] = users = self.revoker.users(values)
             self.ruling = self.revoker.admit(verified.signed_at, users)
             if self.ruling is not None and self.ruling.refused:
+                self.refusal = (self.ruling.code, dict(self.ruling.evidence))
                 self._tell()
                 return {}, {"opening": verified._replace(code="revoked", payload=b"")}
         self._tell()
         return values, attributes
+
+    def valid_age(self) -> int | None:
+        """The seconds since it was signed, or None if it is refused for its outside."""
+        verified = self.verify()
+        return verified.age if verified is not None and verified.code == "valid" else None
 
     def may_be_permanent(self) -> bool:
         """False if the values, were they read, would not have ``_permanent`` set."""

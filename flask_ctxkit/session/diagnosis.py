@@ -8,8 +8,10 @@ from itsdangerous import SignatureExpired
 
 from flask_ctxkit.internals import current_request_context, request_of
 
-from . import codec, nested
+from . import codec
+from .budget import LARGEST
 from .delivery import BUDGET, obstacle
+from .split import SplitCookie, part_name
 from .suspects import suspect
 
 if t.TYPE_CHECKING:
@@ -18,15 +20,12 @@ if t.TYPE_CHECKING:
     from .codec import MalformedPayloadError, Verified
     from .cookie import SentCookie
     from .headers import Cookie
-    from .tags import Encode, Tag
 
 Evidence = dict[str, t.Any]
 Secrets = t.Sequence[str | bytes]
 
 MAX_DUPLICATES: t.Final = 10
 """How many session cookies of one request are tried, to find the one that verifies."""
-LARGEST: t.Final = 3
-"""How many of the largest keys are named."""
 ATTRIBUTES_ROOM: t.Final = 200
 """More bytes than all other attributes of a cookie take together."""
 
@@ -52,10 +51,14 @@ def opening(
     }
     if error is not None:
         return "undecodable", key, {**evidence, "problem": error.evidence["error"]}
+    if cookie.refusal is not None:
+        code, found = cookie.refusal
+        return code, key, {**evidence, **found}
     if verified.code == "valid":
         return ("valid-fallback" if verified.key else "valid"), key, evidence
     if verified.code == "expired":
-        return "expired", key, {**evidence, "limit": cookie.max_age}
+        idle = cookie.timeouts is not None and cookie.timeouts.idle == cookie.max_age
+        return "idle" if idle else "expired", key, {**evidence, "limit": cookie.max_age}
     if verified.code == "future":
         return "future", key, {**evidence, "ahead": -(verified.age or 0)}
     return "undecodable", key, {**evidence, "problem": "its time of signing is missing"}
@@ -81,6 +84,8 @@ def _refused(cookie: SentCookie, verified: Verified, secrets: Secrets) -> tuple[
             key = fingerprint(cookie, other.key)
             evidence: Evidence = {"count": len(others), "verifies": number, "key": key}
             return "duplicate", key, evidence
+    if isinstance(cookie, SplitCookie) and cookie.missing is not None:
+        return "incomplete", "", {"missing": part_name(cookie.name, cookie.missing)}
     code, found = suspect(cookie.text() or "", secrets, cookie.keys)
     if len(others) > 1:
         found["count"] = len(others)
@@ -118,10 +123,13 @@ def current_environ() -> t.Mapping[str, t.Any] | None:
     return None if request is None else request.environ
 
 
-def largest(values: t.Mapping[str, t.Any], encode: Encode, original: Tag) -> str:
-    """The largest keys of a session with their bytes, as a phrase."""
-    found = nested.sizes(values, encode, original)
-    return ", ".join(f"{name} ({size} bytes)" for name, size in [*found.items()][:LARGEST])
+def largest(sizes: t.Mapping[str, int]) -> str:
+    """The largest keys of a session with their bytes, as a phrase.
+
+    :param sizes: the bytes of each key, the largest first; empty where that can't be told.
+    """
+    named = [f"{name} ({size} bytes)" for name, size in [*sizes.items()][:LARGEST]]
+    return ", ".join(named) or "unknown"
 
 
 def lost(error: BaseException | None) -> tuple[str, Evidence]:

@@ -11,26 +11,29 @@ from itsdangerous import BadPayload, BadSignature
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
-from . import diagnosis, nested, rotation
-from .codec import Verified
-from .cookie import SentCookie
+from . import budget, diagnosis, nested, plain, rotation, split
+from .cookie import SentCookie, values_in
 from .headers import Cookie, last_cookie, vary_by_cookie
 from .judge import Judge
 from .mapping import SESSION_CLASS, CtxSession, PendingSession, load, pend
 from .setup import fallbacks_of, reads_plain_json
 from .signing import SigningInterface
+from .split import SplitCookie
+from .timeouts import Timeouts, holds_only_begin, may_reissue
 
 if t.TYPE_CHECKING:
+    from datetime import datetime
+
     from flask import Flask, Request, Response
     from flask.sessions import SecureCookieSession, SessionMixin
-    from itsdangerous import URLSafeTimedSerializer
 
     from .codec import MalformedPayloadError
-    from .model import Ruling, Verdict
+    from .model import Verdict
     from .revocation import Revoker
     from .tally import Tally
 
 Nested = t.Literal["tell", "save", "off"]
+Size = t.Literal["warn", "error", "split"]
 
 
 class CtxSessionInterface(SigningInterface):
@@ -48,6 +51,12 @@ class CtxSessionInterface(SigningInterface):
     """Seconds that another host's clock may be ahead of this one."""
     nested: Nested = "tell"
     """What to do about a change inside a value, which Flask doesn't notice."""
+    size: Size = "warn"
+    """What to do about a session that one cookie can't hold."""
+    parts = 2
+    """The most cookies that a session is split into."""
+    timeouts: Timeouts | None = None
+    """How long a session lives, beside PERMANENT_SESSION_LIFETIME."""
     resign: int | None = None
     """From which age, in seconds, what an old key signed is signed anew when it is read; None
     for never."""
@@ -102,17 +111,20 @@ class CtxSessionInterface(SigningInterface):
         keys = self.keyring(app)
         if keys is None or not reads_plain_json():
             return self._open_plain(app, request)
-        cookie = SentCookie(
+        limits = self.timeouts
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        cookie = (SentCookie if self.size != "split" else SplitCookie)(
             request,
             header,
             name,
             keys,
             int(time.time()),
-            int(app.permanent_session_lifetime.total_seconds()),
+            max_age if limits is None else limits.max_age(max_age),
             self.leeway,
             self.strict,
             partial(self._opened, app),
             self.revoker,
+            timeouts=limits,
         )
         return self._open(cookie, request)
 
@@ -132,13 +144,15 @@ class CtxSessionInterface(SigningInterface):
         if serializer is None:
             give(app, "open", "no-key")
             return None
-        text = request.cookies.get(self.get_cookie_name(app))
+        name = self.get_cookie_name(app)
+        text = request.cookies.get(name)
         if not text:
             give(app, "open", "absent")
             return self.session_class()
-        max_age = int(app.permanent_session_lifetime.total_seconds())
+        if self.size == "split":
+            text = split.join(text, name, request.cookies)[0]
         try:
-            session = self.session_class(serializer.loads(text, max_age=max_age))
+            return self._load_plain(app, serializer, text)
         except BadSignature as error:
             give(app, "open", diagnosis.plain_refusal(error))
             return self.session_class()
@@ -147,30 +161,51 @@ class CtxSessionInterface(SigningInterface):
             if self.strict:
                 raise
             return self.session_class()
-        ruling = None
-        if self.revoker is not None and isinstance(session, CtxSession):
-            ruling = self._admit_plain(self.revoker, serializer, text, session)
-            if ruling is not None and ruling.refused:
-                session = self.session_class()
-        evidence = None if ruling is None else ruling.evidence
-        proof = None if evidence is None else lambda: evidence
-        give(app, "open", "valid" if ruling is None else ruling.code, proof=proof)
+
+    def _load_plain(self, app: Flask, serializer: t.Any, text: str) -> SecureCookieSession:
+        give, limits = self._judge.give, self.timeouts
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        if limits is None and not self.leeway and self.revoker is None:
+            session = self.session_class(serializer.loads(text, max_age=max_age))
+            give(app, "open", "valid")
+            return session
+        limits = limits or Timeouts()
+        values, opened = plain.loads(
+            serializer, text, max_age=limits.max_age(max_age), leeway=self.leeway
+        )
+        session = self.session_class(values)
+        if opened is not None and opened.signed_at is not None:
+            over = limits.ended(session, opened.signed_at, int(time.time()))
+            if over is not None:
+                give(app, "open", over[0], proof=lambda: over[1])
+                return self.session_class()
+            if isinstance(session, CtxSession):
+                session.opening = opened
+                if self.revoker is not None:
+                    return self._admit_plain(app, self.revoker, session, opened.signed_at)
+        give(app, "open", "valid")
         return session
 
     def _admit_plain(
-        self, revoker: Revoker, serializer: URLSafeTimedSerializer, text: str, session: CtxSession
-    ) -> Ruling | None:
-        # No age is asked for: it was checked, and the clock goes on.
-        _, stamp = serializer.loads(text, return_timestamp=True)
-        signed_at = int(stamp.timestamp())
+        self, app: Flask, revoker: Revoker, session: CtxSession, signed_at: int
+    ) -> SecureCookieSession:
         session.users = revoker.users(dict(dict.items(session)))
-        session.opening = Verified("valid", None, signed_at)
-        return revoker.admit(signed_at, session.users)
+        ruling = revoker.admit(signed_at, session.users)
+        if ruling is None:
+            self._judge.give(app, "open", "valid")
+            return session
+        self._judge.give(app, "open", ruling.code, proof=lambda: ruling.evidence)
+        return self.session_class() if ruling.refused else session
 
     def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
         verified = cookie.checked
         judge, now = self._judge, cookie.now
-        if verified is not None and verified.code == "valid" and error is None:
+        if (
+            verified is not None
+            and verified.code == "valid"
+            and error is None
+            and cookie.refusal is None
+        ):
             key = diagnosis.fingerprint(cookie, verified.key or 0)
             judge.tally.last_used[key] = now
             code = "valid-fallback" if verified.key else "valid"
@@ -200,7 +235,7 @@ class CtxSessionInterface(SigningInterface):
         if isinstance(session, CtxSession):
             if not session.modified and not session.accessed:
                 if type(session) is PendingSession:
-                    if not self._may_refresh(app, session):
+                    if not self._may_refresh(app, session, response):
                         self._judge.give(app, "open", "untouched")
                         return self._through(app, session, response)
                 elif not dict.__len__(session):
@@ -209,9 +244,9 @@ class CtxSessionInterface(SigningInterface):
                 load(session)
         if session.accessed:
             vary_by_cookie(response)
-        if is_empty(session):
+        if is_empty(session) or (self.timeouts is not None and holds_only_begin(session)):
             self._leave_empty(app, session, response)
-        elif self.should_set_cookie(app, session):
+        elif self._is_to_be_set(app, session):
             self._set(app, session, response, "saved")
         else:
             self._leave_unchanged(app, session, response)
@@ -228,17 +263,43 @@ class CtxSessionInterface(SigningInterface):
         code = "changed-in-stream" if streamed else "changed-after-save"
         self._judge.give(app, "save", code)
 
-    def _may_refresh(self, app: Flask, session: PendingSession) -> bool:
-        decided_by = getattr(self.should_set_cookie, "__func__", None)
-        if decided_by is not SessionInterface.should_set_cookie:
+    def _may_refresh(self, app: Flask, session: PendingSession, response: Response) -> bool:
+        if not self._refreshes_like_flask():
             return True
+        due_at = self._due_at
+        if due_at is not None:
+            age = session.source.valid_age()
+            return age is not None and age >= due_at and may_reissue(response)
         return app.config["SESSION_REFRESH_EACH_REQUEST"] and session.source.may_be_permanent()
+
+    def _refreshes_like_flask(self) -> bool:
+        decided_by = getattr(self.should_set_cookie, "__func__", None)
+        return decided_by is SessionInterface.should_set_cookie
+
+    @property
+    def _due_at(self) -> int | None:
+        return None if self.timeouts is None else self.timeouts.due_at
+
+    def _is_to_be_set(self, app: Flask, session: SessionMixin) -> bool:
+        if (
+            self._due_at is None
+            or not isinstance(session, CtxSession)
+            or not self._refreshes_like_flask()
+        ):
+            return self.should_set_cookie(app, session)
+        return session.modified
 
     def _leave_empty(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if session.modified:
-            response.delete_cookie(self.get_cookie_name(app), **self.cookie_attributes(app))
-            vary_by_cookie(response)
+            self._delete(app, response)
         self._judge.give(app, "save", "deleted" if session.modified else "unchanged")
+
+    def _delete(self, app: Flask, response: Response) -> None:
+        name, attributes = self.get_cookie_name(app), self.cookie_attributes(app)
+        response.delete_cookie(name, **attributes)
+        if self.size == "split":
+            split.drop(response, name, attributes, 1)
+        vary_by_cookie(response)
 
     def _leave_unchanged(self, app: Flask, session: SessionMixin, response: Response) -> None:
         names: tuple[str, ...] = ()
@@ -248,20 +309,18 @@ class CtxSessionInterface(SigningInterface):
             and nested.may_change_inside(session)
         ):
             names = self._changed_inside(session)
-        if not names:
-            if (
-                self.resign is not None
-                and isinstance(session, CtxSession)
-                and rotation.is_due(session, response, self.resign)
-            ):
-                self._set(app, session, response, "re-signed")
-            else:
-                self._judge.give(app, "save", "unchanged")
-        elif self.nested == "save":
-            self._set(app, session, response, "nested-saved", names)
-        else:
+        if names and self.nested == "save":
+            return self._set(app, session, response, "nested-saved", names)
+        if names:
             evidence = {"names": diagnosis.listed(names), "keys": names}
             self._judge.give(app, "save", "nested-change", proof=lambda: evidence)
+        if self.timeouts is not None and self.timeouts.is_due(session, response):
+            self._set(app, session, response, "reissued")
+        elif self.resign is not None and rotation.is_due(session, response, self.resign):
+            self._set(app, session, response, "re-signed")
+        elif not names:
+            self._judge.give(app, "save", "unchanged")
+        return None
 
     def _changed_inside(self, session: CtxSession) -> tuple[str, ...]:
         try:
@@ -289,7 +348,7 @@ class CtxSessionInterface(SigningInterface):
             signed_at = rotation.now_of(session)
             expires = rotation.kept_expiry(session, expires)
         try:
-            value = self.dumps(app, session, signed_at)
+            value = self._text(app, session, code, signed_at)
         except Exception as error:
             self._judge.give(
                 app, "save", "unserializable", proof=partial(self._unsavable, session, error)
@@ -298,7 +357,21 @@ class CtxSessionInterface(SigningInterface):
                 session.after_save = _ignore
             raise
         cookie = Cookie(self.get_cookie_name(app), value, self.cookie_attributes(app))
-        response.set_cookie(cookie.name, value, expires=expires, **cookie.attributes)
+        known: dict[str, t.Any] = {}
+        if self.size == "warn":
+            response.set_cookie(cookie.name, value, expires=expires, **cookie.attributes)
+        else:
+            parts = self._within_budget(cookie, expires)
+            if not parts:
+                self._refuse(app, session, cookie, expires, code)
+                return
+            split.send(response, parts, expires)
+            if self.size == "split":
+                split.drop(response, cookie.name, cookie.attributes, len(parts))
+            if len(parts) > 1:
+                code, known = "split", {"count": len(parts), "size": len(value)}
+        if code == "reissued" and isinstance(session, CtxSession) and session.opening is not None:
+            known["age"] = session.opening.age
         vary_by_cookie(response)
         try:
             problem, found = diagnosis.saving(cookie, partial(last_cookie, response))
@@ -310,8 +383,8 @@ class CtxSessionInterface(SigningInterface):
             size = len(last_cookie(response))
             evidence = {"size": size, "names": diagnosis.listed(names), **cookie.attributes}
             if problem == "over-budget":
-                evidence["largest"] = self._largest(session)
-            return {**evidence, **found}
+                evidence["largest"] = diagnosis.largest(self._sizes(session))
+            return {**evidence, **known, **found}
 
         self._judge.give(app, "save", code if problem == "saved" else problem, proof=proof)
 
@@ -323,17 +396,60 @@ class CtxSessionInterface(SigningInterface):
             return False
         code = self.revoker.stops(session.opening, session.users)
         if code == "revoked-meanwhile":
-            response.delete_cookie(self.get_cookie_name(app), **self.cookie_attributes(app))
-            vary_by_cookie(response)
+            self._delete(app, response)
         if code is not None:
             self._judge.give(app, "save", code)
         return code is not None
 
-    def _largest(self, session: SessionMixin) -> str:
+    def _text(
+        self, app: Flask, session: SessionMixin, code: str, signed_at: int | None = None
+    ) -> str:
+        limits = self.timeouts
+        if signed_at is not None and isinstance(session, CtxSession):
+            return self.signed_anew(app, session, signed_at)
+        if limits is None:
+            return self.dumps(app, session)
+        if code == "reissued" and isinstance(session, CtxSession):
+            if not limits.lacks_begin(session):
+                return self.signed_anew(app, session)
+            if session.received is not None:
+                # Only the begin is added; what changed inside a value stays unsaved.
+                written = CtxSession(values_in(session.received[0]))
+                written.opening, written.received = session.opening, session.received
+                session = written
+        limits.begin(session, int(time.time()))
+        return self.dumps(app, session)
+
+    def _within_budget(self, cookie: Cookie, expires: datetime | None) -> list[Cookie]:
+        if budget.fits(cookie, expires):
+            return [cookie]
+        parts = split.cut(cookie, expires) if self.size == "split" else []
+        return parts if len(parts) <= self.parts else []
+
+    def _refuse(
+        self,
+        app: Flask,
+        session: SessionMixin,
+        cookie: Cookie,
+        expires: datetime | None,
+        code: str,
+    ) -> None:
+        allowed = self.parts if self.size == "split" else 0
+        size = budget.header_size(cookie, expires)
+        error = budget.too_large(size, self._sizes(session), allowed)
+        shown = {**error.evidence, "largest": diagnosis.largest(error.evidence["largest"])}
+        self._judge.give(app, "save", "too-large", proof=lambda: shown)
+        # An unchanged session that is only sent again is none the worse for staying as it is.
+        if session.modified or code == "nested-saved":
+            if isinstance(session, CtxSession):
+                session.after_save = _ignore
+            raise error
+
+    def _sizes(self, session: SessionMixin) -> dict[str, int]:
         encode = self._cache.current_encode()
         if encode is None:
-            return "unknown"
-        return diagnosis.largest(dict(session), encode, self.serializer.tag)
+            return {}
+        return nested.sizes(dict(session), encode, self.serializer.tag)
 
     def _unsavable(self, session: SessionMixin, error: Exception) -> dict[str, t.Any]:
         encode = self._cache.current_encode()

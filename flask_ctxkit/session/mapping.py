@@ -76,6 +76,10 @@ class Source(t.Protocol):
         """False only if the values surely say nothing of ``permanent``."""
         ...
 
+    def valid_age(self) -> int | None:
+        """The seconds since it was signed, or None if it is refused for its outside."""
+        ...
+
 
 class PendingSession(CtxSession):
     """A session whose cookie was not read yet. The first touch reads it.

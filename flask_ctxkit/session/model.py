@@ -80,6 +80,19 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            "s, also for sessions that are not permanent.",
            "Raise PERMANENT_SESSION_LIFETIME if visitors should stay longer. The time counts "
            "from the last write."),
+    Reason("open", "idle", "note",
+           "The session cookie was signed {age} s ago; CTXKIT_SESSION_IDLE allows {limit} s "
+           "without a request of the visitor.",
+           "Nothing: the visitor logs in anew. Raise CTXKIT_SESSION_IDLE if that is too early."),
+    Reason("open", "over", "note",
+           "The session began {age} s ago; CTXKIT_SESSION_ABSOLUTE allows {limit} s, whatever the "
+           "visitor does.",
+           "Nothing: the visitor logs in anew. Call regenerate_session() at login, so that the "
+           "time counts from there."),
+    Reason("open", "incomplete", "warning",
+           "The session came in several cookies, and {missing} is not among them.",
+           "Look for what drops cookies: a proxy, the browser's limit of cookies for one domain, "
+           "or code that deletes them. Store less in the session."),
     Reason("open", "future", "warning",
            "The session cookie was signed {ahead} s in the future: the clocks of the hosts that "
            "serve this app differ.",
@@ -145,6 +158,15 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            'CTXKIT_SESSION_NESTED = "save".'),
     Reason("save", "nested-saved", "ok",
            "{names} changed inside, and the session was saved for that: {size} bytes."),
+    Reason("save", "reissued", "ok",
+           "The session did not change; its cookie was signed anew, since it was {age} s old."),
+    Reason("save", "split", "note",
+           "The session was saved in {count} cookies: {size} bytes.",
+           "Store less in the session: each request carries all of it."),
+    Reason("save", "too-large", "error",
+           "The session was not saved: it takes {size} bytes as a cookie, and {limit} are "
+           "allowed. Largest keys: {largest}.",
+           "Store an id in the session and the rest on the server."),
     Reason("save", "null-session", "note",
            "The session is read-only, because the app has no secret key.", "Set SECRET_KEY."),
     Reason("save", "unserializable", "error",

@@ -7,6 +7,7 @@ the one for Markup would make safe HTML of a stranger's text. Size and depth are
 from __future__ import annotations
 
 import json
+import math
 import typing as t
 import zlib
 from dataclasses import dataclass, replace
@@ -123,9 +124,16 @@ def _read(text: str) -> tuple[t.Any, set[str]]:
         return dict(pairs)
 
     try:
-        return json.loads(text, object_pairs_hook=note, parse_constant=str), met
+        return json.loads(
+            text, object_pairs_hook=note, parse_constant=str, parse_float=_finite
+        ), met
     except (ValueError, RecursionError) as error:
         raise _UnreadableError("its content is not JSON") from error
+
+
+def _finite(text: str) -> float | str:
+    value = float(text)
+    return value if math.isfinite(value) else text
 
 
 def _depth(text: str) -> int:

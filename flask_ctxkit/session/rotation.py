@@ -6,22 +6,21 @@ import time
 import typing as t
 from datetime import timedelta
 
-from flask_ctxkit.internals import current_request_context, request_of
+from .mapping import CtxSession
+from .timeouts import may_reissue
 
 if t.TYPE_CHECKING:
     from datetime import datetime
 
     from flask import Response
+    from flask.sessions import SessionMixin
 
-    from .mapping import CtxSession
     from .tally import Tally
 
 DAY: t.Final = 86_400
-_QUIET_METHODS: t.Final = frozenset({"HEAD", "OPTIONS"})
-SERVER_ERROR: t.Final = 500
 
 
-def is_due(session: CtxSession, response: Response, least_age: int) -> bool:
+def is_due(session: SessionMixin, response: Response, least_age: int) -> bool:
     """Whether *session*, read and not changed, is to be signed anew with the current key.
 
     So it is when an old key signed it, or it came signed where it should be encrypted, and it
@@ -29,18 +28,14 @@ def is_due(session: CtxSession, response: Response, least_age: int) -> bool:
     key yet, and could not read the answer. Never for HEAD, OPTIONS, static files and errors
     of the server.
     """
+    if not isinstance(session, CtxSession) or session.received is None:
+        return False
     opening = session.opening
-    if opening is None or opening.code != "valid" or session.received is None:
+    if opening is None or opening.code != "valid":
         return False
     if not (opening.key or session.came_signed) or (opening.age or 0) < least_age:
         return False
-    if response.status_code >= SERVER_ERROR:
-        return False
-    ctx = current_request_context()
-    request = None if ctx is None else request_of(ctx)
-    if request is None or request.method in _QUIET_METHODS:
-        return False
-    return (request.endpoint or "").rpartition(".")[2] != "static"
+    return may_reissue(response)
 
 
 def kept_expiry(session: CtxSession, expires: datetime | None) -> datetime | None:

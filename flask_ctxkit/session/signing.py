@@ -96,10 +96,9 @@ class SigningInterface(SecureCookieSessionInterface):
             attributes["partitioned"] = self.get_cookie_partitioned(app)
         return attributes
 
-    def dumps(self, app: Flask, session: SessionMixin, signed_at: int | None = None) -> str:
-        """The cookie's text for *session*, signed with the current key of *app*.
+    def dumps(self, app: Flask, session: SessionMixin) -> str:
+        """The cookie's text for *session*, signed now with the current key of *app*.
 
-        :param signed_at: seconds since 1970, where that is not now.
         :raises TypeError: for a value that JSON can't hold.
         """
         keys = self.keyring(app)
@@ -112,4 +111,17 @@ class SigningInterface(SecureCookieSessionInterface):
         received = session.received if isinstance(session, CtxSession) else None
         same = received is not None and received[0] == text
         payload = received[1] if received is not None and same else codec.pack(text)
-        return codec.seal(payload, keys, now=int(time.time()) if signed_at is None else signed_at)
+        return codec.seal(payload, keys, now=int(time.time()))
+
+    def signed_anew(self, app: Flask, session: CtxSession, now: int | None = None) -> str:
+        """The cookie that *session* came with, signed with the current key of *app*.
+
+        What changed in the session since is not in it; but where Flask's own serializer is
+        used, there is only the session to write.
+
+        :param now: the time to sign it with, in seconds since 1970; the present one if None.
+        """
+        keys, received = self.keyring(app), session.received
+        if keys is None or received is None:
+            return self.dumps(app, session)
+        return codec.seal(received[1], keys, now=int(time.time()) if now is None else now)

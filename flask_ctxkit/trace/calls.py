@@ -9,6 +9,7 @@ from types import GeneratorType
 from flask import request_finished
 from werkzeug.wsgi import ClosingIterator
 
+from ..internals import current_app
 from .recording import Recording, Remark, now
 from .signals import heard
 from .site import POP, STREAM
@@ -51,7 +52,7 @@ def call_app(
                 recorder.started_response(recording, status, headers)
                 recording.streaming = recording.streamed
                 if request_finished.receivers:
-                    heard(recording, request_finished, recording.app_context.app)
+                    heard(recording, request_finished, current_app())
         except BaseException as own:
             recorder.failed("start_response", own)
         if exc_info is None:

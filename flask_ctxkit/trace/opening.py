@@ -9,6 +9,7 @@ import typing as t
 
 from flask import request_started
 
+from ..internals import current_app
 from .recording import Recording, Remark
 from .signals import function_name, heard
 from .site import PREPROCESSORS, REQUEST_STARTED
@@ -22,7 +23,7 @@ def before_hooks(recording: Recording) -> None:
     recording.opened = True
     start = recording.last_end()
     if request_started.receivers:
-        members = heard(recording, request_started, recording.app_context.app)
+        members = heard(recording, request_started, current_app())
         if members:
             recording.note(REQUEST_STARTED, start, Remark(members=members))
     members = preprocessors(recording)
@@ -35,7 +36,7 @@ def preprocessors(recording: Recording, until: CodeType | None = None) -> tuple[
 
     :param until: the code of the last one that ran.
     """
-    table = recording.app_context.app.url_value_preprocessors
+    table = current_app().url_value_preprocessors
     names = (None, *reversed(recording.request.blueprints)) if table else ()
     found: list[str] = []
     for name in names:
@@ -56,7 +57,7 @@ def first_response(recording: Recording, response: t.Any, start: int) -> None:
 def _opening_failed(recording: Recording) -> None:
     # Flask handles an HTTP error of a preprocessor or of a receiver without calling anything:
     # what is seen is a response although no hook ran before it, not even the kit's own.
-    app = recording.app_context.app
+    app = current_app()
     if not (app.url_value_preprocessors or request_started.receivers):
         return
     if any(step[0].phase in {"before_request", "error_handler"} for step in recording.all_steps()):

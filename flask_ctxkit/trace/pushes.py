@@ -17,6 +17,7 @@ from flask import (
 from flask.ctx import AppContext
 
 from .. import internals
+from ..internals import WSGI_APP_CODE, pushes_of, request_in
 from .blocks import block_of
 from .functions import original
 from .recorder import flask_step
@@ -138,7 +139,8 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 base_push(self)
                 _own_app_context(recorder, self, recording)
                 return
-            recording = _begin(recorder, self, sys._getframe(1), now())  # noqa: SLF001
+            frame = sys._getframe(1)  # noqa: SLF001
+            recording = _begin(recorder, self, request_in(self), frame, now())
             if recording is None:
                 base_push(self)
                 return
@@ -171,6 +173,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                     _block_ends(recorder, self, recording, args)
                 elif args and args[0] is not None:
                     recorder.ended_by(recording, args[0])
+                recording.response = None  # one that was never sent ends here
             try:
                 base_pop(self, *args, **kwargs)
             except BaseException as error:
@@ -210,7 +213,7 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
                 _pushed_again(recorder, self, self._ctxkit)
                 base_push(self)
                 return
-            recording = _begin(recorder, self, frame, start)
+            recording = _begin(recorder, self, None, frame, start)
             base_push(self)
             if recording is not None:
                 _bind(recorder, self, recording)
@@ -256,23 +259,31 @@ def _of_request(observed: t.Any) -> type:
     return _named_like(base, OfRequest)
 
 
-def _begin(recorder: Recorder, ctx: t.Any, frame: FrameType, start: int) -> Recording | None:
+def _begin(
+    recorder: Recorder, ctx: t.Any, request: t.Any, frame: FrameType, start: int
+) -> Recording | None:
     try:
         made = ctx._ctxkit_made  # noqa: SLF001
-        request = internals.request_of(ctx)
         kind: Kind = "request"
         block = None
-        if frame.f_code is not internals.WSGI_APP_CODE:
+        if frame.f_code is not WSGI_APP_CODE:
             kind, frame, block = block_of(
                 frame, ctx.app, copied=made is None, in_request=request is not None
             )
-        recording = recorder.begin(ctx, kind, made or (start, start), request)
+        moment = (start, start)
+        recording = recorder.begin(ctx, kind, made or moment, request)
         if recording is None:
             return None
-        recording.block = block
-        recording.pushed_by, recording.pushed_at = frame.f_code, frame.f_lineno
-        recording.push_app = (start, start)
-        recording.current = PUSH_APP if request is None else OPEN_SESSION
+        recording.push_app = moment
+        recording.pushed_by = frame.f_code
+        if block is None:
+            # Flask pushes in one place, and finding a line takes a walk through a table.
+            line = recorder.push_line = recorder.push_line or frame.f_lineno
+            recording.pushed_at = line
+            recording.current = OPEN_SESSION
+        else:
+            recording.block, recording.pushed_at = block, frame.f_lineno
+            recording.current = PUSH_APP if request is None else OPEN_SESSION
         if made is None and ctx._ctxkit_parent is not None:  # noqa: SLF001
             recording.parent = ctx._ctxkit_parent  # noqa: SLF001
         ctx._ctxkit = recording  # noqa: SLF001
@@ -368,7 +379,7 @@ def _own_app_context(recorder: Recorder, ctx: t.Any, recording: Recording) -> No
 
 def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
     try:
-        if internals.pushes_of(ctx):
+        if pushes_of(ctx):
             return
         for signal in _AT_THE_END:
             if signal.receivers:

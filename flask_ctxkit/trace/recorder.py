@@ -10,7 +10,6 @@ import threading
 import traceback
 import typing as t
 import weakref
-from contextlib import suppress
 from operator import is_
 
 from werkzeug.wsgi import ClosingIterator
@@ -56,6 +55,9 @@ PUBLIC: t.Final = frozenset({
 """Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
 
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
+
+BOUND: t.Final = object()
+"""Stands for an application context that is not held."""
 
 Sink = t.Callable[[Recording], object]
 
@@ -107,6 +109,8 @@ class Recorder:
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
         self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
         """Called with an exception that nobody handled, while it is on its way."""
+        self.push_line = 0
+        """The line at which Flask pushes the context of a request, once it is known."""
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
@@ -160,7 +164,8 @@ class Recorder:
             session = internals.raw_session(ctx)
             if session is not None:
                 recording.watch_session(session)
-        recording.app_context = app_context
+        # No recording may keep its own context alive.
+        recording.app_context = BOUND if app_context is ctx else app_context
         recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
 
     @staticmethod
@@ -277,6 +282,8 @@ class Recorder:
         recording.add((START_RESPONSE, end, end, final, None))
         recording.sent = recording.count
         recording.status = int(status[:3])
+        # A streamed body may hold its context: nothing here may keep the body alive.
+        recording.response = None
 
     def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
         """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are.
@@ -367,8 +374,12 @@ class Recorder:
         with self._lock:
             row = self._failures.setdefault((step, type(error).__name__), [0, ""])
             row[0] += 1
-            with suppress(Exception):
+            try:
                 row[1] = self.redactor.text(_message(error))
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as unread:
+                row[1] = f"not readable: {type(unread).__name__}"
 
     def cost(self) -> dict[str, t.Any]:
         """What recording costs: microseconds per trace, drops, and own failures.
@@ -376,11 +387,15 @@ class Recorder:
         The end of each trace is timed as it happens. Timing each step as well would cost more
         than the step, so one is timed here, now, and counts for each that was noted.
         """
+        try:
+            spent = self.own_ns + self.noted * self._step_ns()
+        except BaseException as own:
+            self.failed("cost", own)
+            spent = self.own_ns
         failures = [
             {"step": step, "type": name, "message": message, "count": count}
             for (step, name), (count, message) in list(self._failures.items())
         ]
-        spent = self.own_ns + self.noted * self._step_ns()
         mean = spent / self.finished / 1000 if self.finished else None
         return {"us_per_request": mean, "dropped": self.dropped, "failures": failures}
 

@@ -388,6 +388,16 @@ class Recording:
         self.app_context = self.request = self.response = None
         self.pairs = ()
 
+    def let_go(self, _: object) -> None:
+        """The context vanished without a pop: hold nothing of the user's any longer.
+
+        Called by the collector, so nothing is captured, and no code of the user's runs.
+        """
+        self.g, self.other_g, self.g_seen = NO_G, None, None
+        self.session = self.session_seen = None
+        self.app_context = self.request = self.response = None
+        self.pairs = ()
+
     def _capture_given(self) -> None:
         for key in list(self.g)[:NAMES]:
             name = name_of(key)

@@ -169,7 +169,10 @@ def stacks(visit: Visit) -> Answer:
     try:
         # A copy: making a request from an environ leaves the request in it.
         body = internals.run_placed(
-            sources.app, dict(visit.environ), lambda: report.stacks(sources)
+            sources.app,
+            dict(visit.environ),
+            lambda: report.stacks(sources),
+            report.uncounted(sources.app),
         )
     except Exception as error:
         body = report.stacks(sources)

@@ -111,6 +111,7 @@ class _VeiledRegistry:
         self.contexts = registry.contexts
         self.pushed = registry.pushed
         self.missing = registry.missing
+        self.shown = registry.shown
         self._registry = registry
 
     @property

@@ -568,6 +568,9 @@ def test_who_comes_second_does_not_undo_what_the_first_wrote() -> None:
         def may_be_permanent(self) -> bool:
             return False
 
+        def valid_age(self) -> int | None:
+            return None
+
     opened = pend(Slow())
     assert opened["n"] == "changed"
     assert len(reads) == 2

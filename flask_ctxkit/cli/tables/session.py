@@ -39,10 +39,8 @@ def session_document(session: fields.Row) -> list[Block]:
     blocks += [Gap(), line(Span("interface  ", "session"), named, hang=11)]
     blocks += [line(Span("? ", "dim"), Span(s, "dim"), hang=2) for s in
                fields.texts(session, "missing")]  # fmt: skip
-    blocks += [Gap(), marks.next_steps(
-        "flask ctx session decode COOKIE", "flask ctx session verify -", "flask ctx session check"
-    )]  # fmt: skip
-    return blocks
+    steps = ("decode COOKIE", "verify COOKIE", "check")
+    return [*blocks, Gap(), marks.next_steps(*(f"flask ctx session {step}" for step in steps))]
 
 
 def _sign(row: fields.Row) -> Span:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import threading
 import typing as t
 from collections import OrderedDict, deque
@@ -34,6 +35,7 @@ class MemoryStore:
         self._slow: list[tuple[int, int, Recording]] = []
         self._by_endpoint: OrderedDict[str | None, deque[Recording]] = OrderedDict()
         self._frozen: OrderedDict[tuple[int, int], Trace] = OrderedDict()
+        self._order = itertools.count()
         self._lock = threading.Lock()
         self.added = 0
 
@@ -51,7 +53,8 @@ class MemoryStore:
         slow = self._slow
         if len(slow) < SLOW or duration > slow[0][0]:
             with self._lock:
-                row = (duration, self.added, recording)
+                # Counted, so that two of the same duration are never compared themselves.
+                row = (duration, next(self._order), recording)
                 heapq.heappush(slow, row) if len(slow) < SLOW else heapq.heapreplace(slow, row)
 
     def _new_ring(self, endpoint: str | None) -> deque[Recording]:
