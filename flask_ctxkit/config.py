@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import typing as t
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from .errors import ConfigError
 
@@ -157,6 +157,19 @@ def revocations(key: str, value: t.Any) -> str | None:
     return str(value)
 
 
+def end_of_day(key: str, value: t.Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        day = date.fromisoformat(value) if type(value) is str else value
+    except ValueError:
+        day = None
+    if type(day) is not date:
+        _refuse(key, value, 'None, or a day like "2026-12-31"')
+    end = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(days=1)
+    return int(end.timestamp())
+
+
 def some_words(key: str, value: t.Any) -> tuple[str, ...]:
     checked = (value,) if type(value) is str and value else words(key, value)
     if not checked:
@@ -213,6 +226,12 @@ OPTIONS: t.Final = (
            "static files and 5xx. None: a tenth of CTXKIT_SESSION_IDLE; without that, as Flask."),
     Option("SESSION_LEEWAY", 0, integer(0, 60), "int", "seconds",
            "How far the clock of another host that signs sessions may be ahead."),
+    Option("SESSION_ENCRYPT", False, boolean, "bool", "",
+           "Encrypt the session cookie (AES-256-GCM), so that the visitor can't read it. It is "
+           "not compressed then. Needs flask-ctxkit with the extra crypto."),
+    Option("SESSION_ENCRYPT_READ_SIGNED_UNTIL", None, end_of_day, "str, date or None", "day, UTC",
+           "Take cookies that are only signed to the end of this day, so that nobody is logged "
+           "out as encryption begins. None: refuse them."),
     Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
            "Sign a session that an old key signed anew with the current key when it is read and "
            "so old; it gets no younger. A younger one may come from a worker that lacks the new "
@@ -272,6 +291,8 @@ class Config:
     session_absolute: int | None
     session_reissue: int | None
     session_leeway: int
+    session_encrypt: bool
+    session_encrypt_read_signed_until: int | None
     session_resign: int | None
     session_revocations: str | None
     session_revocations_down: t.Literal["open", "closed"]
@@ -307,6 +328,12 @@ class Config:
                 "CTXKIT_PAGES = True serves the pages outside debug too, which needs "
                 'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
+            )
+        if config.session_encrypt_read_signed_until is not None and not config.session_encrypt:
+            raise ConfigError(
+                "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL has no effect, since sessions are not "
+                "encrypted. Set CTXKIT_SESSION_ENCRYPT = True, or remove it.",
+                key="CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL",
             )
         _check_order(config, "session_idle", "session_absolute")
         _check_order(config, "session_reissue", "session_idle")

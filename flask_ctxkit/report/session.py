@@ -125,6 +125,8 @@ def _does(interface: CtxSessionInterface) -> t.Iterator[str]:
         if interface.strict
         else "Gives an empty session for a signed cookie that can't be read; Flask answers 500."
     )
+    if interface.encryption is not None:
+        yield "Encrypts the session, so that the visitor can't read it."
     if interface.resign is not None:
         yield (
             "Signs anew what an old key signed, when it is read and at least "

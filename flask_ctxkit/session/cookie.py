@@ -101,7 +101,7 @@ class SentCookie:
             return {}, {"opening": verified}
         try:
             text = self.unpacked or codec.unpack(verified.payload)
-            values = values_in(text)
+            values = self.values(text)
         except MalformedPayloadError as error:
             self._tell(error)
             if self.strict:
@@ -122,6 +122,13 @@ class SentCookie:
                 return {}, {"opening": verified._replace(code="revoked", payload=b"")}
         self._tell()
         return values, attributes
+
+    def values(self, text: str) -> Values:
+        """The values in the JSON *text*.
+
+        :raises MalformedPayloadError: when it can't be read.
+        """
+        return values_in(text)
 
     def valid_age(self) -> int | None:
         """The seconds since it was signed, or None if it is refused for its outside."""

@@ -94,7 +94,8 @@ class CtxSessionInterface(SigningInterface):
 
         :raises BadPayload: in strict mode, when a signed cookie can't be read.
         """
-        if not self._signs_like_flask():
+        encryption = self.encryption
+        if encryption is None and not self._signs_like_flask():
             return self._open_plain(app, request)
         if not app.secret_key:
             self._judge.give(app, "open", "no-key")
@@ -109,11 +110,20 @@ class CtxSessionInterface(SigningInterface):
                 # Without the call of __init__, which has nothing to do here.
                 return cls.__new__(cls) if cls is SESSION_CLASS else cls()
         keys = self.keyring(app)
-        if keys is None or not reads_plain_json():
+        own = keys is not None and reads_plain_json()
+        if encryption is not None:
+            # Never the plain way, which knows nothing of encryption.
+            keys = self._ring(app)
+        elif not own:
             return self._open_plain(app, request)
+        assert keys is not None, "sessions are encrypted with keys that can sign"
         limits = self.timeouts
         max_age = int(app.permanent_session_lifetime.total_seconds())
-        cookie = (SentCookie if self.size != "split" else SplitCookie)(
+        make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
+        if encryption is not None:
+            read = None if own else self.serializer.loads
+            make = partial(encryption.cookie, app, self.salt, read=read)
+        cookie = make(
             request,
             header,
             name,

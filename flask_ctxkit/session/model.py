@@ -138,6 +138,20 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            "revocations can't be read ({problem}).",
            'Start the store that CTXKIT_SESSION_REVOCATIONS names. CTXKIT_SESSION_REVOCATIONS_DOWN '
            '= "open" takes such sessions.'),
+    Reason("open", "valid-signed", "note",
+           "The session cookie is signed and not encrypted, and was taken all the same: signed "
+           "{age} s ago, key {key}.",
+           "Nothing: it is encrypted when the session is next written. From the day of "
+           "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL on, such cookies are refused."),
+    Reason("open", "not-encrypted", "note",
+           "The session cookie was refused: it is signed ({key}), and this app takes only "
+           "encrypted ones.",
+           "Nothing, or CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL takes them until a day."),
+    Reason("open", "undecryptable", "warning",
+           "The session cookie is encrypted, and no key of this worker opens it: it has another "
+           "key, doesn't encrypt, or the cookie was changed on its way.",
+           "Give all workers the same SECRET_KEY, SECRET_KEY_FALLBACKS, CTXKIT_SESSION_ENCRYPT and "
+           "SESSION_COOKIE_NAME."),
     # -------------------------------------------------------------------------- saving
     Reason("save", "saved", "ok", "The session was saved: {size} bytes."),
     Reason("save", "re-signed", "ok",
