@@ -64,7 +64,7 @@ def follow(visitor: FlaskClient, link: Link) -> None:
             visitor.get(link.path)
     else:
         answer = visitor.post(link.path) if link.post else visitor.get(link.path)
-        assert answer.status_code in {200, 302}, f"{link.path}: {answer.status}"
+        assert answer.status_code < 400, f"{link.path}: {answer.status}"
         answer.close()
 
 
@@ -232,7 +232,7 @@ def test_each_switch_plants_a_mistake_that_is_named(
     visitor.get("/")
     assert codes(visitor) == []
     visitor.post(f"/break/{mistake.name}")
-    assert visitor.post(f"/break/{mistake.name}/make").status_code == 302
+    assert visitor.post(f"/break/{mistake.name}/make").status_code in {302, 303}
     finish(house)
     found = codes(visitor)
     assert set(mistake.codes) & set(found)

@@ -111,4 +111,6 @@ _ATTRIBUTES: t.Final = frozenset(
 
 
 def _parsed(header: str) -> list[tuple[str, str]]:
-    return [(str(k), str(v)) for k, v in parse_cookie(header.strip()).items(multi=True)]
+    # Werkzeug takes the bytes of a header, shown as latin-1.
+    raw = header.strip().encode("utf-8", "replace").decode("latin-1")
+    return [(str(k), str(v)) for k, v in parse_cookie(raw).items(multi=True)]

@@ -43,7 +43,9 @@ def _rule(reason: Reason) -> Rule:
     )
 
 
-TOLD_BY_STEP: t.Final = frozenset({"changed-in-stream", "changed-after-save"})
+TOLD_BY_STEP: t.Final = frozenset(
+    {"changed-in-stream", "changed-after-save", "after-request-raised"}
+)
 """What the rules over hooks see as well, and can say of which step it was."""
 
 RULES: t.Final[tuple[Rule, ...]] = tuple(

@@ -18,6 +18,8 @@ from .recording import ANSWERED, Recording, Remark, now
 from .site import CALLERS, Site, make_site
 
 if t.TYPE_CHECKING:
+    from types import FrameType
+
     from .model import Phase
     from .recorder import Recorder
 
@@ -48,7 +50,7 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
                 return known[caller(1).f_code.co_name][func]
             except KeyError:
                 pass  # not met yet, or called by the user
-        return unknown(caller(1).f_code.co_name, func)
+        return unknown(_asking(caller(1)), func)
 
     def unknown(name: str, function: t.Any) -> t.Any:
         phase = CALLERS.get(name)
@@ -64,6 +66,8 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
         except BaseException as failure:
             recorder.failed("ensure_sync", failure)
             return make_sync(function)
+        if type(function) is FunctionType and function in known[name]:
+            return known[name][function]
         inner = _told(function, recorder) if coroutine else function
         timed = wrap(site, make_sync(inner), recorder)
         if registered and stock and type(function) is FunctionType and not coroutine:
@@ -74,6 +78,15 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
         return timed
 
     app.ensure_sync = ensure_sync  # type: ignore[method-assign]
+
+
+def _asking(frame: FrameType) -> str:
+    """The name of the function that asked for *frame*, past an ``ensure_sync`` of somebody's
+    that was set after the kit's and calls it.
+    """
+    while frame.f_code.co_name == "ensure_sync" and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_name
 
 
 def _inside_view(recorder: Recorder, phase: str) -> bool:

@@ -44,6 +44,8 @@ TRIALS: t.Final = 200
 """How many steps are noted to tell what one costs."""
 MESSAGE: t.Final = 500
 """The most characters that are kept of an exception's message."""
+VARIABLES: t.Final = 400
+"""The most variables of a request that are kept: the server's own and some hundred headers."""
 HARMLESS: t.Final = 1000
 """The most headers and variables that are remembered as harmless."""
 
@@ -305,11 +307,17 @@ class Recorder:
     def capture_environ(self, environ: t.Mapping[str, t.Any]) -> dict[str, Captured]:
         """A captured copy of the strings in *environ*; those without a secret are remembered."""
         known = self._harmless
-        return {
+        more = len(environ) - VARIABLES
+        if more > 0:
+            environ = dict(itertools.islice(environ.items(), VARIABLES))
+        captured = {
             key: value if key in PUBLIC or (key, value) in known else self._variable(key, value)
             for key, value in environ.items()
             if type(value) is str
         }
+        if more > 0:
+            captured["$cut"] = more
+        return captured
 
     def _path(self, path: str) -> str:
         """*path* without the secrets that a link in a mail carries, such as a reset token."""

@@ -9,6 +9,7 @@ from flask import before_render_template, got_request_exception, template_render
 from ..definition import Definition
 from .recording import Recording, now
 from .site import Site
+from .watcher import NAMES
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
@@ -41,7 +42,8 @@ class SignalSeam:
                 recording.look_inside(outer)
             name = template.name if type(template.name) is str else "a string"
             site = Site("template", Definition(name, "", None, "this app"))
-            recording.templates = (*recording.templates, (name, site))
+            if len(recording.templates) < NAMES:
+                recording.templates = (*recording.templates, (name, site))
             recording.rendering = (*recording.rendering, (site, now(), outer))
             recording.current = site
         except BaseException as own:

@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 METHODS: t.Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 DRAW_ALL: t.Final = 20_000
 """The most events that are drawn on one page."""
+ROWS_OF_LIVE: t.Final = 100
+"""The most live contexts that the page draws unless it is asked for all, the oldest ones."""
 PAGES_TO_OPEN: t.Final = 8
 """How many of the app's own URLs an empty overview offers."""
 
@@ -161,7 +163,8 @@ def live(visit: Visit) -> Answer:
     body = report.contexts(visit.sources)
     leaks = [(row["kind"], row["at"], row["still"]) for row in body["leaks"]]
     since = state_of(_live_state(body["contexts"]), leaks)
-    return Answer(body, "live.html", body, since)
+    shown = len(body["contexts"]) if visit.parameters.get("all") == "1" else ROWS_OF_LIVE
+    return Answer(body, "live.html", {**body, "shown": shown}, since)
 
 
 def stacks(visit: Visit) -> Answer:

@@ -375,7 +375,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        **{name: version(name) for name in ("flask", "werkzeug", "flask-ctxkit")},
+        **{name: version(name) for name in ("flask", "werkzeug")},
     }
 
 

@@ -110,7 +110,7 @@ class Suite:
         command(self.python, "-m", "pip", "-q", *arguments, cwd=self.folder)
 
     def _copied(self, checkout: Path) -> Path:
-        ignore = shutil.ignore_patterns(".*", "__pycache__")
+        ignore = shutil.ignore_patterns(".git", ".tox", ".venv", "__pycache__")
         return Path(shutil.copytree(checkout, self.folder / "flask", ignore=ignore))
 
     def _fetched(self, version: str) -> Path:

@@ -236,7 +236,7 @@ def test_every_page_fits_its_screen_and_can_be_read(
     waiting.start()
     page = open_page(*size, scheme)
     for url in (
-        "/", "/live", "/requests", "/stacks", "/hooks?path=/cart", "/app", "/findings",
+        "/", "/live", "/requests", "/stacks", "/hooks?path=/cart", "/app", "/findings", "/session",
         f"/requests/{site.newest('/cart')}", f"/requests/{site.newest('/boom')}",
     ):  # fmt: skip
         page.goto(site.pages + url)

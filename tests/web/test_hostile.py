@@ -69,7 +69,7 @@ def urls(app: Flask) -> t.Iterator[str]:
     for row in app.extensions["ctxkit"].store.newest():
         yield f"/_ctx/requests/{row.id}"
     yield from ("/_ctx/", "/_ctx/live", "/_ctx/requests?all=1", "/_ctx/stacks", "/_ctx/app",
-                "/_ctx/findings")  # fmt: skip
+                "/_ctx/findings", "/_ctx/session")  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ TOKEN: t.Final = "look-" + "a" * 32
 VALUES_TOKEN: t.Final = "values-" + "b" * 32
 URLS: t.Final = (
     "/_ctx/", "/_ctx/live", "/_ctx/requests", "/_ctx/requests/latest", "/_ctx/stacks",
-    "/_ctx/hooks?path=/", "/_ctx/app", "/_ctx/findings",
+    "/_ctx/hooks?path=/", "/_ctx/app", "/_ctx/findings", "/_ctx/session",
 )  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def test_every_json_body_has_its_answer_under_its_key() -> None:
         "stacks": {"app_stack", "request_stack", "locals", "current", "missing"},
         "hooks": {"hooks"},
         "app": {"app"},
+        "session": {"session"},
         "findings": {"findings", "catalogue"},
     }
     for path, wanted in keys.items():
