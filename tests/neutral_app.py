@@ -82,12 +82,25 @@ def simple_views(app: Flask) -> None:
         "teapot": lambda: throw(TeapotError("short and stout")),
         "abrupt": lambda: throw(Abrupt("now")),
         "none": lambda: None,
+        "broken-template": lambda: render_template_string("{{ 1 // 0 }}"),
+        "inside": lambda: inside(app),
         "url": lambda: url_for("json", _external=True),
         "wsgi-app": lambda: wsgi_view,
         "length": lambda: Response("four", headers={"Content-Length": "4"}),
     }
     for name, view in views.items():
         app.add_url_rule(f"/{name}", name, view, methods=["GET", "POST"])
+
+
+def inside(app: Flask) -> str:
+    """Contexts inside of the request's own."""
+    g.outer = 1
+    with app.app_context():
+        g.inner = 2
+    g.outer = 3
+    with app.test_request_context("/html", json={"n": 1}):
+        session["inner"] = request.get_json()
+    return app.test_client().get("/html").status + str(sorted(g))
 
 
 def wsgi_view(_environ: t.Any, start_response: t.Any) -> list[bytes]:

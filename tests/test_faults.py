@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import typing as t
 
+import flask
 import pytest
 from flask import Flask, g
 
@@ -28,7 +31,7 @@ LINES = [
     "GET /stream", "GET /context-stream", "GET /broken-stream", "GET /file", "GET /abrupt",
     "GET /html?late=1", "GET /html?after-crash=1", "GET /html?down-crash=1", "GET /none",
     "GET /html?values-abort=1", "GET /tea/pot/gone", "POST /items/3", "OPTIONS /html",
-    "GET /session/unserializable", "GET /session/clear",
+    "GET /session/unserializable", "GET /session/clear", "GET /inside", "GET /broken-template",
 ]  # fmt: skip
 
 
@@ -40,10 +43,15 @@ class OwnFault(BaseException):
     """A bug that no ``except Exception`` catches."""
 
 
+LISTENED = (
+    flask.appcontext_pushed, flask.request_started, flask.template_rendered,
+    flask.request_finished, flask.request_tearing_down, flask.appcontext_tearing_down,
+    flask.appcontext_popped,
+)  # fmt: skip
 STEPS: list[tuple[t.Any, str]] = [
     *((Recorder, name) for name in (
         "begin", "bind", "unseen", "escaped", "started_response", "capture_headers",
-        "capture_environ", "describe", "_path", "_remember", "_templates_raised", "_share",
+        "capture_environ", "describe", "_path", "_remember", "_templates_raised",
     )),
     *((Recording, name) for name in (
         "note", "add", "look", "look_inside", "look_response", "first_response", "watch_g",
@@ -51,11 +59,11 @@ STEPS: list[tuple[t.Any, str]] = [
         "server_timing", "_with_pending", "all_steps",
     )),
     *((Redactor, name) for name in ("capture", "environ", "headers", "text", "url")),
-    *((Registry, name) for name in ("entered", "left", "still_current", "started_dirty")),
-    *((Pipeline, name) for name in ("finished", "explain", "examine_app", "examine_leak")),
+    *((Registry, name) for name in ("entered", "left")),
+    *((Pipeline, name) for name in ("finished", "explain", "examine_app")),
     *((Rules, name) for name in ("for_trace", "for_app", "annotate")),
     (MemoryStore, "add"), (Tally, "add"), (CtxSessionInterface, "finish"),
-    (Pages, "answer"), (Guard, "access"),
+    (Guard, "access"),
     (functions, "make_site"), (functions, "first_response"), (pushes, "block_of"),
     (pushes, "heard"), (pushes, "flask_step"), (recorder, "flask_step"), (recorder, "current_unit"),
     (calls, "heard"), (calls, "Body"), (opening, "heard"), (opening, "preprocessors"),
@@ -127,6 +135,84 @@ def test_a_fault_in_a_step_changes_no_response(
     failures = app.extensions["ctxkit"].recorder.cost()["failures"]
     if saboteur.failures:
         assert error.__name__ in {row["type"] for row in failures}
+
+
+OUTSIDE: list[tuple[t.Any, str]] = [
+    *((Recorder, name) for name in ("begin", "bind", "_share", "abandon", "finish", "describe")),
+    *((Recording, name) for name in ("note", "add", "watch_g", "last_end")),
+    *((Registry, name) for name in (
+        "entered", "left", "still_current", "started_dirty", "popped_wrongly", "_leak",
+    )),
+    (Pipeline, "examine_leak"), (Rules, "for_live"), (pushes, "block_of"), (pushes, "heard"),
+    (pushes, "flask_step"), (calls, "heard"), (opening, "heard"), (signals, "function_name"),
+]  # fmt: skip
+
+
+def script(app: Flask) -> list[str]:
+    """Contexts of a script and of tests, listeners to each signal, and what was left behind."""
+    told: list[str] = []
+
+    def listen(_sender: t.Any, **_: t.Any) -> None:
+        told.append("heard")
+
+    for signal in LISTENED:
+        signal.connect(listen, app)
+    with app.app_context():
+        g.first = 1
+        with app.test_request_context("/html"):
+            g.second = 2
+            told.append(str(sorted(g)))
+        told.append(app.test_client().get("/html").status)
+    with contextlib.suppress(ZeroDivisionError), app.app_context():
+        told.append(str(1 / 0))
+    with app.test_client() as client:
+        told.append(client.get("/json").status + str(sorted(g)))
+    app.app_context().push()
+    told.append(app.test_client().get("/html").status)
+    lower, upper = app.app_context(), app.app_context()
+    lower.push()
+    upper.push()
+    for ctx in (lower, upper, lower):
+        try:
+            ctx.pop()
+        except (AssertionError, RuntimeError, LookupError, ValueError) as error:
+            told.append(type(error).__name__)
+    body = app.test_client().get("/context-stream", buffered=False).response
+    told.append(type(next(iter(body))).__name__)
+    del body
+    told.append(app.test_client().get("/html").status)
+    return told
+
+
+@pytest.mark.parametrize(("error", "nth"), [(OwnFault, 1), (OwnError, 3)])
+@pytest.mark.parametrize(("owner", "name"), OUTSIDE, ids=named)
+def test_a_fault_changes_nothing_for_contexts_outside_of_requests(
+    owner: t.Any, name: str, error: type[BaseException], nth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = contextvars.Context().run(script, build(None, []))
+    monkeypatch.setattr(owner, name, saboteur := Saboteur(getattr(owner, name), error, nth))
+    app = build({"CTXKIT_TRACE": True}, [])
+    assert contextvars.Context().run(script, app) == expected
+    state = app.extensions["ctxkit"]
+    if saboteur.failures:
+        failures = state.recorder.cost()["failures"]
+        assert error.__name__ in {row["type"] for row in failures}
+
+
+def test_a_page_that_fails_is_left_to_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Flask("paged")
+    app.debug = True
+    CtxKit(app)
+    app.add_url_rule("/_ctx/", "own", lambda: "the app's own")
+    client = app.test_client()
+    assert client.get("/_ctx/").data != b"the app's own"
+    steps: tuple[tuple[t.Any, str], ...] = ((Pages, "answer"), (Guard, "access"))
+    for owner, name in steps:
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, Saboteur(None, OwnFault, 1))
+            assert client.get("/_ctx/").data == b"the app's own"
+    failures = app.extensions["ctxkit"].recorder.cost()["failures"]
+    assert "OwnFault" in {row["type"] for row in failures}
 
 
 @pytest.mark.parametrize("error", [OwnError, OwnFault])

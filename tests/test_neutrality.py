@@ -75,7 +75,8 @@ LINES = [
     *(f"GET /{name}" for name in (
         "json", "html", "bytes", "redirect", "empty", "tuple", "headers", "status-line", "etag",
         "template", "abort", "abort-response", "crash", "teapot", "abrupt", "none", "url",
-        "wsgi-app", "length", "file", "stream", "context-stream", "broken-stream", "items/3",
+        "wsgi-app", "length", "file", "stream", "context-stream", "broken-stream",
+        "broken-template", "inside", "items/3",
     )),
     "HEAD /html", "HEAD /file", "HEAD /stream", "OPTIONS /html", "POST /items/3", "PUT /items/3",
     "GET /nowhere", "GET /items/word", "GET /tea/pot/green", "GET /tea/pot/gone",

@@ -135,6 +135,8 @@ def test_a_fallback_key_is_named_by_its_number() -> None:
         ("nonsense", "malformed"),
         ("", "absent"),
     ],
+    # A cookie holds the second that it was signed in: processes that share the tests differ.
+    ids=["other key", "longer", "cut", "nonsense", "empty"],
 )
 def test_a_refused_cookie_stops_at_the_second_step(cookie: str, code: str) -> None:
     found = asked(shop(), f"session={cookie}")
@@ -449,6 +451,7 @@ def test_the_worst_of_several_verdicts_is_the_step() -> None:
         ("/login", "garbage", ["ok", "bad", "none", "ok"]),
         ("/login", None, ["none", "none", "none", "ok"]),
     ],
+    ids=["no cookie", "a cookie, untouched", "garbage, untouched", "garbage", "written"],
 )
 def test_steps_that_were_not_taken_are_none(
     path: str, cookie: str | None, wanted: list[str]
