@@ -13,6 +13,7 @@ from .errors import (
 from .extension import CtxKit
 from .globals import current_ctxkit
 from .session.renewal import regenerate_session
+from .session.revocation import revoke_sessions
 from .signals import finding_raised, trace_finished
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "current_ctxkit",
     "finding_raised",
     "regenerate_session",
+    "revoke_sessions",
     "trace_finished",
     "unwrap",
 ]

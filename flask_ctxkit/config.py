@@ -6,7 +6,7 @@ import difflib
 import ipaddress
 import typing as t
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from .errors import ConfigError
 
@@ -143,6 +143,40 @@ def store(key: str, value: t.Any) -> str:
     return str(value)
 
 
+def revocations(key: str, value: t.Any) -> str | None:
+    if value is None:
+        return None
+    schemes = ("redis://", "rediss://", "unix://")
+    known = type(value) is str and (
+        value == "memory://"
+        or (value.startswith("sqlite:///") and value != "sqlite:///")
+        or value.startswith(schemes)
+    )
+    if not known:  # the URL may hold a password, so it is not told
+        _refuse(key, type(value), 'None, "memory://", "sqlite:///FILE" or "redis://HOST"')
+    return str(value)
+
+
+def end_of_day(key: str, value: t.Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        day = date.fromisoformat(value) if type(value) is str else value
+    except ValueError:
+        day = None
+    if type(day) is not date:
+        _refuse(key, value, 'None, or a day like "2026-12-31"')
+    end = datetime(day.year, day.month, day.day, tzinfo=timezone.utc) + timedelta(days=1)
+    return int(end.timestamp())
+
+
+def some_words(key: str, value: t.Any) -> tuple[str, ...]:
+    checked = (value,) if type(value) is str and value else words(key, value)
+    if not checked:
+        _refuse(key, value, "a name, or a list of names")
+    return checked
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One key: its name after ``CTXKIT_``, default, check, unit and help."""
@@ -192,6 +226,25 @@ OPTIONS: t.Final = (
            "static files and 5xx. None: a tenth of CTXKIT_SESSION_IDLE; without that, as Flask."),
     Option("SESSION_LEEWAY", 0, integer(0, 60), "int", "seconds",
            "How far the clock of another host that signs sessions may be ahead."),
+    Option("SESSION_ENCRYPT", False, boolean, "bool", "",
+           "Encrypt the session cookie (AES-256-GCM), so that the visitor can't read it. It is "
+           "not compressed then. Needs flask-ctxkit with the extra crypto."),
+    Option("SESSION_ENCRYPT_READ_SIGNED_UNTIL", None, end_of_day, "str, date or None", "day, UTC",
+           "Take cookies that are only signed to the end of this day, so that nobody is logged "
+           "out as encryption begins. None: refuse them."),
+    Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
+           "Sign a session that an old key signed anew with the current key when it is read and "
+           "so old; it gets no younger. A younger one may come from a worker that lacks the new "
+           "key. None: when the session is next written, as Flask."),
+    Option("SESSION_REVOCATIONS", None, revocations, "str or None", "URL",
+           "Where it is kept whose sessions are revoked: memory:// (one process), "
+           "sqlite:///FILE (one host; a relative FILE is in the instance folder) or redis://. "
+           "None: sessions can't be revoked."),
+    Option("SESSION_REVOCATIONS_DOWN", "open", one_of("open", "closed"), '"open" or "closed"', "",
+           "While that store can't be read: open takes sessions unchecked, closed refuses those "
+           "that name a user. Either is told."),
+    Option("SESSION_USER_KEY", ("user_id", "_user_id"), some_words, "str or list of str", "names",
+           "The names under which a session says whose it is; _user_id is Flask-Login's."),
     Option("URL_PREFIX", "/_ctx", url_prefix, "str", "path",
            "Where the pages are."),
     Option("TOKEN", None, token, "str or None", "32 or more characters",
@@ -238,6 +291,12 @@ class Config:
     session_absolute: int | None
     session_reissue: int | None
     session_leeway: int
+    session_encrypt: bool
+    session_encrypt_read_signed_until: int | None
+    session_resign: int | None
+    session_revocations: str | None
+    session_revocations_down: t.Literal["open", "closed"]
+    session_user_key: tuple[str, ...]
     url_prefix: str
     token: str | None
     page_hosts: tuple[str, ...]
@@ -269,6 +328,12 @@ class Config:
                 "CTXKIT_PAGES = True serves the pages outside debug too, which needs "
                 'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
+            )
+        if config.session_encrypt_read_signed_until is not None and not config.session_encrypt:
+            raise ConfigError(
+                "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL has no effect, since sessions are not "
+                "encrypted. Set CTXKIT_SESSION_ENCRYPT = True, or remove it.",
+                key="CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL",
             )
         _check_order(config, "session_idle", "session_absolute")
         _check_order(config, "session_reissue", "session_idle")

@@ -25,6 +25,7 @@ from .pipeline import Pipeline
 from .redact import Redactor
 from .session.abilities import equip
 from .session.interface import CtxSessionInterface
+from .session.protection import protect
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
 from .trace.opening import before_hooks, first_response
@@ -315,6 +316,7 @@ class CtxKit:
         if state.config.session_interface and _has_stock_sessions(app):
             interface = state.interface = CtxSessionInterface()
         equip(interface, state.config)
+        protect(interface, state.config, app.instance_path)
         app.session_interface = interface
         for rule in self._rules:
             state.rules.add(rule)

@@ -120,6 +120,38 @@ def sign(settings: Settings, text: str | None, header: bool) -> None:
     console.aside(signed_notes(found))
 
 
+@session_command.command("revoke")
+@click.argument("user")
+@imports
+def revoke(settings: Settings, user: str) -> None:
+    """Refuse every session that is signed until now for a USER, in all workers at once."""
+    from ..report.summary import iso
+    from ..session import revocation
+    from ..session.revocations.base import RevocationsError
+
+    app = load_app(settings.app)
+    with quiet_output():
+        if not revocation.revoker_of(app.session_interface).store.shared:
+            raise RevocationsError(
+                "Revocations are in the memory of each worker, which no command reaches. Set "
+                'CTXKIT_SESSION_REVOCATIONS = "sqlite:///revoked.db" or "redis://...".'
+            )
+        try:
+            until = revocation.revoke(app, user)
+        except Exception as error:
+            raise RevocationsError(
+                f"Nothing is revoked: the store can't be written ({type(error).__name__}). Start "
+                "it, and try again."
+            ) from error
+    found = {"app": app.name, "user": user, "revoked_before": iso(until)}
+    report = on_the_wire({"schema": 1, "session": found})
+    console = settings.console()
+    if console.format == "json":
+        console.json(report)
+    else:
+        console.write(f"Sessions of {user} that were signed until {iso(until)} are refused.")
+
+
 @session_command.command("check")
 @imports
 def check(settings: Settings) -> None:

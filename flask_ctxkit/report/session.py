@@ -125,6 +125,19 @@ def _does(interface: CtxSessionInterface) -> t.Iterator[str]:
         if interface.strict
         else "Gives an empty session for a signed cookie that can't be read; Flask answers 500."
     )
+    if interface.encryption is not None:
+        yield "Encrypts the session, so that the visitor can't read it."
+    if interface.resign is not None:
+        yield (
+            "Signs anew what an old key signed, when it is read and at least "
+            f"{interface.resign:,} s old."
+        )
+    if interface.revoker is not None:
+        down = "refuses sessions" if interface.revoker.when_down == "closed" else "takes sessions"
+        yield (
+            "Refuses the sessions of users that are revoked; while the store can't be read, it "
+            f"{down} unchecked."
+        )
     if interface.leeway:
         yield f"Forgives clocks that are up to {interface.leeway} s ahead."
 

@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 
 Row = dict[str, t.Any]
 
-AUTHENTIC: t.Final = frozenset({"expired", "future", "undecodable", "revoked"})
+AUTHENTIC: t.Final = frozenset({"expired", "future", "undecodable", "revoked", "not-encrypted"})
 """Refused although the signature is right."""
 
 

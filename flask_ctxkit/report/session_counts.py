@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ..session import tally
+from ..session import rotation, tally
 from ..session.interface import CtxSessionInterface
 from ..session.model import REASONS
 from ..session.settings import reader_of
@@ -143,6 +143,11 @@ def keys(app: Flask, counted: Tally | None) -> list[Row] | None:
     now, totals = int(time.time()), {} if counted is None else counted.totals()
     recent = {} if counted is None else counted.window(now, WINDOW)
     last = {} if counted is None else counted.last_used
+    lifetime = int(app.permanent_session_lifetime.total_seconds())
+    unused = {
+        number: rotation.unused_for(counted, key.fingerprint, now)
+        for number, key in ring.keys.items()
+    }
     return [
         {
             "number": number,
@@ -152,6 +157,8 @@ def keys(app: Flask, counted: Tally | None) -> list[Row] | None:
             "recent": _opened(recent, key.fingerprint),
             "total": _opened(totals, key.fingerprint),
             "last_used": iso(last[key.fingerprint]) if key.fingerprint in last else None,
+            "unused_s": unused[number],
+            "told": rotation.told_unused(number, unused[number], lifetime) if number else None,
         }
         for number, key in ring.keys.items()
     ]

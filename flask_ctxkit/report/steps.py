@@ -11,8 +11,8 @@ Row = dict[str, t.Any]
 State = t.Literal["ok", "note", "bad", "none", "unknown"]
 """``none``: the step was not taken, and needn't be. ``unknown``: it can't be seen."""
 
-READ: t.Final = frozenset({"valid", "valid-fallback"})
-KEPT: t.Final = frozenset({"saved", "nested-saved", "unchanged", "deleted"})
+READ: t.Final = frozenset({"valid", "valid-fallback", "valid-signed", "revocation-unchecked"})
+KEPT: t.Final = frozenset({"saved", "nested-saved", "re-signed", "unchanged", "deleted"})
 NOT_LOOKED_AT: t.Final = frozenset({"absent", "untouched", "no-key"})
 _BY_SEVERITY: t.Final[Mapping[str, State]] = {
     "ok": "ok", "note": "note", "warning": "bad", "error": "bad",

@@ -21,8 +21,12 @@ from itsdangerous import Signer
 from flask_ctxkit.errors import CtxKitError
 
 Digest = t.Callable[..., t.Any]
-Code = t.Literal["valid", "expired", "future", "bad-signature", "malformed"]
+Code = t.Literal[
+    "valid", "expired", "future", "bad-signature", "malformed", "revoked", "not-encrypted"
+]
 
+ENCRYPTED: t.Final = "~e1~"
+"""How an encrypted cookie begins, and what Flask never writes."""
 MAX_JSON: t.Final = 8 * 1024 * 1024
 """The most bytes that a signed payload may expand to. zlib expands at most 1032 times, so a
 cookie within the browsers' limit of 4096 bytes never gets here."""
@@ -182,10 +186,10 @@ def seal(payload: bytes, keys: Keyring, *, now: int) -> str:
     """The cookie's text: *payload*, time and signature by the current key."""
     second, stamp = keys.stamp
     if second != now:
-        stamp = _to_base64(now.to_bytes(8, "big").lstrip(b"\0"))
+        stamp = to_base64(now.to_bytes(8, "big").lstrip(b"\0"))
         keys.stamp = (now, stamp)
     value = payload + b"." + stamp
-    return (value + b"." + _to_base64(keys.current.sign(value))).decode("ascii")
+    return (value + b"." + to_base64(keys.current.sign(value))).decode("ascii")
 
 
 def pack(text: str) -> bytes:
@@ -194,8 +198,8 @@ def pack(text: str) -> bytes:
     # Flask always tries, and keeps what is shorter by two bytes or more.
     compressed = zlib.compress(raw)
     if len(compressed) < len(raw) - 1:
-        return b"." + _to_base64(compressed)
-    return _to_base64(raw)
+        return b"." + to_base64(compressed)
+    return to_base64(raw)
 
 
 def unpack(payload: bytes) -> str:
@@ -241,7 +245,8 @@ def malformed(step: str, error: Exception) -> MalformedPayloadError:
     )
 
 
-def _to_base64(raw: bytes) -> bytes:
+def to_base64(raw: bytes) -> bytes:
+    """Bytes to URL-safe base64, without padding."""
     return b2a_base64(raw, newline=False).translate(_TO_URL).rstrip(b"=")
 
 

@@ -15,6 +15,8 @@ if t.TYPE_CHECKING:
 
     from .codec import Keyring, Verified
     from .mapping import Attributes, Values
+    from .model import Ruling
+    from .revocation import Revoker
     from .timeouts import Timeouts
 
 
@@ -42,9 +44,13 @@ class SentCookie:
     strict: bool
     told: Told
     """Hears what the cookie said, once."""
+    revoker: Revoker | None = None
+    """Refuses what is revoked; None where nothing can be."""
     checked: Verified | None = None
     """What :meth:`verify` found, once it was called."""
     heard: bool = False
+    ruling: Ruling | None = None
+    """What is to be said of it, although it is valid."""
     unpacked: str | None = None
     """The JSON text in the payload, if that was looked into; whoever wrote it."""
     timeouts: Timeouts | None = None
@@ -95,7 +101,7 @@ class SentCookie:
             return {}, {"opening": verified}
         try:
             text = self.unpacked or codec.unpack(verified.payload)
-            values = values_in(text)
+            values = self.values(text)
         except MalformedPayloadError as error:
             self._tell(error)
             if self.strict:
@@ -106,8 +112,23 @@ class SentCookie:
             if self.refusal is not None:
                 self._tell()
                 return {}, {"opening": verified._replace(code="expired", payload=b"")}
+        attributes: dict[str, t.Any] = {"opening": verified, "received": (text, verified.payload)}
+        if self.revoker is not None:
+            attributes["users"] = users = self.revoker.users(values)
+            self.ruling = self.revoker.admit(verified.signed_at, users)
+            if self.ruling is not None and self.ruling.refused:
+                self.refusal = (self.ruling.code, dict(self.ruling.evidence))
+                self._tell()
+                return {}, {"opening": verified._replace(code="revoked", payload=b"")}
         self._tell()
-        return values, {"opening": verified, "received": (text, verified.payload)}
+        return values, attributes
+
+    def values(self, text: str) -> Values:
+        """The values in the JSON *text*.
+
+        :raises MalformedPayloadError: when it can't be read.
+        """
+        return values_in(text)
 
     def valid_age(self) -> int | None:
         """The seconds since it was signed, or None if it is refused for its outside."""

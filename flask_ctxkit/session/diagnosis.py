@@ -51,6 +51,8 @@ def opening(
     }
     if error is not None:
         return "undecodable", key, {**evidence, "problem": error.evidence["error"]}
+    if verified.code == "not-encrypted":
+        return "not-encrypted", key, evidence
     if cookie.refusal is not None:
         code, found = cookie.refusal
         return code, key, {**evidence, **found}

@@ -11,7 +11,7 @@ from itsdangerous import BadPayload, BadSignature
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
-from . import budget, diagnosis, nested, plain, split
+from . import budget, diagnosis, nested, plain, rotation, split
 from .cookie import SentCookie, values_in
 from .headers import Cookie, last_cookie, vary_by_cookie
 from .judge import Judge
@@ -29,6 +29,7 @@ if t.TYPE_CHECKING:
 
     from .codec import MalformedPayloadError
     from .model import Verdict
+    from .revocation import Revoker
     from .tally import Tally
 
 Nested = t.Literal["tell", "save", "off"]
@@ -56,6 +57,11 @@ class CtxSessionInterface(SigningInterface):
     """The most cookies that a session is split into."""
     timeouts: Timeouts | None = None
     """How long a session lives, beside PERMANENT_SESSION_LIFETIME."""
+    resign: int | None = None
+    """From which age, in seconds, what an old key signed is signed anew when it is read; None
+    for never."""
+    revoker: Revoker | None = None
+    """Refuses the sessions that are revoked; None where none can be."""
 
     @cached_property
     def _judge(self) -> Judge:
@@ -88,7 +94,8 @@ class CtxSessionInterface(SigningInterface):
 
         :raises BadPayload: in strict mode, when a signed cookie can't be read.
         """
-        if not self._signs_like_flask():
+        encryption = self.encryption
+        if encryption is None and not self._signs_like_flask():
             return self._open_plain(app, request)
         if not app.secret_key:
             self._judge.give(app, "open", "no-key")
@@ -103,11 +110,20 @@ class CtxSessionInterface(SigningInterface):
                 # Without the call of __init__, which has nothing to do here.
                 return cls.__new__(cls) if cls is SESSION_CLASS else cls()
         keys = self.keyring(app)
-        if keys is None or not reads_plain_json():
+        own = keys is not None and reads_plain_json()
+        if encryption is not None:
+            # Never the plain way, which knows nothing of encryption.
+            keys = self._ring(app)
+        elif not own:
             return self._open_plain(app, request)
+        assert keys is not None, "sessions are encrypted with keys that can sign"
         limits = self.timeouts
         max_age = int(app.permanent_session_lifetime.total_seconds())
-        cookie = (SentCookie if self.size != "split" else SplitCookie)(
+        make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
+        if encryption is not None:
+            read = None if own else self.serializer.loads
+            make = partial(encryption.cookie, app, self.salt, read=read)
+        cookie = make(
             request,
             header,
             name,
@@ -117,6 +133,7 @@ class CtxSessionInterface(SigningInterface):
             self.leeway,
             self.strict,
             partial(self._opened, app),
+            self.revoker,
             timeouts=limits,
         )
         return self._open(cookie, request)
@@ -158,7 +175,7 @@ class CtxSessionInterface(SigningInterface):
     def _load_plain(self, app: Flask, serializer: t.Any, text: str) -> SecureCookieSession:
         give, limits = self._judge.give, self.timeouts
         max_age = int(app.permanent_session_lifetime.total_seconds())
-        if limits is None and not self.leeway:
+        if limits is None and not self.leeway and self.revoker is None:
             session = self.session_class(serializer.loads(text, max_age=max_age))
             give(app, "open", "valid")
             return session
@@ -174,8 +191,21 @@ class CtxSessionInterface(SigningInterface):
                 return self.session_class()
             if isinstance(session, CtxSession):
                 session.opening = opened
+                if self.revoker is not None:
+                    return self._admit_plain(app, self.revoker, session, opened.signed_at)
         give(app, "open", "valid")
         return session
+
+    def _admit_plain(
+        self, app: Flask, revoker: Revoker, session: CtxSession, signed_at: int
+    ) -> SecureCookieSession:
+        session.users = revoker.users(dict(dict.items(session)))
+        ruling = revoker.admit(signed_at, session.users)
+        if ruling is None:
+            self._judge.give(app, "open", "valid")
+            return session
+        self._judge.give(app, "open", ruling.code, proof=lambda: ruling.evidence)
+        return self.session_class() if ruling.refused else session
 
     def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
         verified = cookie.checked
@@ -189,9 +219,12 @@ class CtxSessionInterface(SigningInterface):
             key = diagnosis.fingerprint(cookie, verified.key or 0)
             judge.tally.last_used[key] = now
             code = "valid-fallback" if verified.key else "valid"
+            ruling = cookie.ruling
             judge.give(
-                app, "open", code, key=key, now=now,
-                proof=lambda: diagnosis.opening(cookie, None, ())[2],
+                app, "open", code if ruling is None else ruling.code, key=key, now=now,
+                proof=lambda: {
+                    **diagnosis.opening(cookie, None, ())[2], **(ruling.evidence if ruling else {}),
+                },
             )  # fmt: skip
             return
         try:
@@ -268,12 +301,15 @@ class CtxSessionInterface(SigningInterface):
 
     def _leave_empty(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if session.modified:
-            name, attributes = self.get_cookie_name(app), self.cookie_attributes(app)
-            response.delete_cookie(name, **attributes)
-            if self.size == "split":
-                split.drop(response, name, attributes, 1)
-            vary_by_cookie(response)
+            self._delete(app, response)
         self._judge.give(app, "save", "deleted" if session.modified else "unchanged")
+
+    def _delete(self, app: Flask, response: Response) -> None:
+        name, attributes = self.get_cookie_name(app), self.cookie_attributes(app)
+        response.delete_cookie(name, **attributes)
+        if self.size == "split":
+            split.drop(response, name, attributes, 1)
+        vary_by_cookie(response)
 
     def _leave_unchanged(self, app: Flask, session: SessionMixin, response: Response) -> None:
         names: tuple[str, ...] = ()
@@ -290,6 +326,8 @@ class CtxSessionInterface(SigningInterface):
             self._judge.give(app, "save", "nested-change", proof=lambda: evidence)
         if self.timeouts is not None and self.timeouts.is_due(session, response):
             self._set(app, session, response, "reissued")
+        elif self.resign is not None and rotation.is_due(session, response, self.resign):
+            self._set(app, session, response, "re-signed")
         elif not names:
             self._judge.give(app, "save", "unchanged")
         return None
@@ -312,9 +350,15 @@ class CtxSessionInterface(SigningInterface):
         code: str,
         names: tuple[str, ...] = (),
     ) -> None:
+        if self.revoker is not None and self._stopped(app, session, response):
+            return
         expires = self.get_expiration_time(app, session)
+        signed_at: int | None = None
+        if code == "re-signed" and isinstance(session, CtxSession):
+            signed_at = rotation.now_of(session)
+            expires = rotation.kept_expiry(session, expires)
         try:
-            value = self._text(app, session, code)
+            value = self._text(app, session, code, signed_at)
         except Exception as error:
             self._judge.give(
                 app, "save", "unserializable", proof=partial(self._unsavable, session, error)
@@ -354,8 +398,25 @@ class CtxSessionInterface(SigningInterface):
 
         self._judge.give(app, "save", code if problem == "saved" else problem, proof=proof)
 
-    def _text(self, app: Flask, session: SessionMixin, code: str) -> str:
+    def _stopped(self, app: Flask, session: SessionMixin, response: Response) -> bool:
+        """Whether *session* may not be saved: else a session that was revoked while its
+        request ran would be signed after its revocation.
+        """
+        if self.revoker is None or not isinstance(session, CtxSession):
+            return False
+        code = self.revoker.stops(session.opening, session.users)
+        if code == "revoked-meanwhile":
+            self._delete(app, response)
+        if code is not None:
+            self._judge.give(app, "save", code)
+        return code is not None
+
+    def _text(
+        self, app: Flask, session: SessionMixin, code: str, signed_at: int | None = None
+    ) -> str:
         limits = self.timeouts
+        if signed_at is not None and isinstance(session, CtxSession):
+            return self.signed_anew(app, session, signed_at)
         if limits is None:
             return self.dumps(app, session)
         if code == "reissued" and isinstance(session, CtxSession):

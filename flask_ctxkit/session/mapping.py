@@ -28,6 +28,10 @@ class CtxSession(SecureCookieSession):
     """What the cookie's outside said; None without a cookie, or while it was not read."""
     received: tuple[str, bytes] | None = None
     """The JSON text and the payload that the values were read from."""
+    users: tuple[str, ...] = ()
+    """Whose session the cookie was, where sessions can be revoked."""
+    came_signed: bool = False
+    """Whether it came signed only, where it should be encrypted."""
     after_save: t.Callable[[CtxSession], object] | None = None
     """Called on the first change after ``save_session`` is through; None before it is."""
 

@@ -44,6 +44,16 @@ class Verdict:
     severity: Severity = "ok"
 
 
+class Ruling(t.NamedTuple):
+    """What an ability says of a session that is valid otherwise: the ``code`` of a verdict,
+    its evidence, and whether the session is refused, so that it begins empty.
+    """
+
+    code: str
+    evidence: t.Mapping[str, t.Any]
+    refused: bool = True
+
+
 ROTATED: t.Final = (
     "Put the key that it was signed with into SECRET_KEY_FALLBACKS, and give all workers the "
     "same SECRET_KEY from a file or the environment."
@@ -118,8 +128,41 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            "and SESSION_COOKIE_PATH once, or rename the cookie; the stale one has to expire."),
     Reason("open", "revoked", "note",
            "The session was signed before its revocation.", "Nothing: the visitor logs in anew."),
+    Reason("open", "revocation-unchecked", "warning",
+           "The session was taken, though whether it is revoked is unknown: the store of "
+           "revocations can't be read ({problem}).",
+           'Start the store that CTXKIT_SESSION_REVOCATIONS names. CTXKIT_SESSION_REVOCATIONS_DOWN '
+           '= "closed" refuses such sessions.'),
+    Reason("open", "revocation-refused", "error",
+           "The session was refused, since whether it is revoked is unknown: the store of "
+           "revocations can't be read ({problem}).",
+           'Start the store that CTXKIT_SESSION_REVOCATIONS names. CTXKIT_SESSION_REVOCATIONS_DOWN '
+           '= "open" takes such sessions.'),
+    Reason("open", "valid-signed", "note",
+           "The session cookie is signed and not encrypted, and was taken all the same: signed "
+           "{age} s ago, key {key}.",
+           "Nothing: it is encrypted when the session is next written. From the day of "
+           "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL on, such cookies are refused."),
+    Reason("open", "not-encrypted", "note",
+           "The session cookie was refused: it is signed ({key}), and this app takes only "
+           "encrypted ones.",
+           "Nothing, or CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL takes them until a day."),
+    Reason("open", "undecryptable", "warning",
+           "The session cookie is encrypted, and no key of this worker opens it: it has another "
+           "key, doesn't encrypt, or the cookie was changed on its way.",
+           "Give all workers the same SECRET_KEY, SECRET_KEY_FALLBACKS, CTXKIT_SESSION_ENCRYPT and "
+           "SESSION_COOKIE_NAME."),
     # -------------------------------------------------------------------------- saving
     Reason("save", "saved", "ok", "The session was saved: {size} bytes."),
+    Reason("save", "re-signed", "ok",
+           "The session was signed anew with the current key, and stays as old as it was."),
+    Reason("save", "revoked-meanwhile", "note",
+           "The session was revoked while its request ran, so it was deleted and not saved.",
+           "Nothing: the visitor logs in anew."),
+    Reason("save", "revocation-unread", "error",
+           "The session was not saved, since whether it was revoked meanwhile is unknown: the "
+           "store of revocations can't be read.",
+           "Start the store that CTXKIT_SESSION_REVOCATIONS names."),
     Reason("save", "unchanged", "ok", "The session did not change, so no cookie was sent."),
     Reason("save", "deleted", "ok", "The session was emptied, so its cookie was deleted."),
     Reason("save", "nested-change", "warning",

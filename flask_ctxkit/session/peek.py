@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass, replace
 
 from . import tags
-from .codec import from_base64
+from .codec import ENCRYPTED, from_base64
 
 LONGEST: t.Final = 64 * 1024
 """The most characters of a cookie that are read; browsers send 4096 bytes."""
@@ -51,6 +51,10 @@ def peek(text: str) -> Peeked:
     raw = text.encode(errors="surrogatepass")
     if len(raw) > LONGEST:
         return Peeked(len(raw), 0, problem=f"it is longer than {LONGEST:,} bytes, so not read")
+    if text.startswith(ENCRYPTED):
+        return Peeked(
+            len(raw), 1, problem="it is encrypted: only the app's key shows what is in it"
+        )
     compressed = raw.startswith(b".")
     parts = raw.removeprefix(b".").split(b".")
     outside = Peeked(len(raw), len(parts), compressed)

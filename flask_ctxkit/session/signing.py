@@ -18,6 +18,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
     from .codec import Keyring
+    from .encryption import Encryption
 
 _HAS_PARTITIONED: t.Final = hasattr(SessionInterface, "get_cookie_partitioned")  # since 3.1
 
@@ -28,6 +29,9 @@ class SigningInterface(SecureCookieSessionInterface):
     What a subclass replaces (the signing serializer, tags, salt, digest) is noticed, and
     Flask's own way taken where the codec can't follow.
     """
+
+    encryption: Encryption | None = None
+    """Encrypts the cookies; None where they are signed only, as Flask's."""
 
     # Not made in __init__: a subclass of an interface that has none won't call it.
     @cached_property
@@ -61,9 +65,10 @@ class SigningInterface(SecureCookieSessionInterface):
         secret = app.secret_key
         if not secret or not self._signs_like_flask():
             return None
-        cache = self._cache
-        if not cache.has_own_tags(self.serializer):
-            return None
+        return self._ring(app) if self._cache.has_own_tags(self.serializer) else None
+
+    def _ring(self, app: Flask) -> Keyring | None:
+        cache, secret = self._cache, app.secret_key
         config = (
             secret, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
         )  # fmt: skip
@@ -101,6 +106,8 @@ class SigningInterface(SecureCookieSessionInterface):
 
         :raises TypeError: for a value that JSON can't hold.
         """
+        if self.encryption is not None:
+            return self._encrypted(app, self.encryption, self._json(session), None)
         keys = self.keyring(app)
         encode = None if keys is None else self._cache.current_encode()
         if keys is None or encode is None:
@@ -113,13 +120,30 @@ class SigningInterface(SecureCookieSessionInterface):
         payload = received[1] if received is not None and same else codec.pack(text)
         return codec.seal(payload, keys, now=int(time.time()))
 
-    def signed_anew(self, app: Flask, session: CtxSession) -> str:
-        """The cookie that *session* came with, signed now with the current key of *app*.
+    def signed_anew(self, app: Flask, session: CtxSession, now: int | None = None) -> str:
+        """The cookie that *session* came with, signed with the current key of *app*.
 
         What changed in the session since is not in it; but where Flask's own serializer is
         used, there is only the session to write.
+
+        :param now: the time to sign it with, in seconds since 1970; the present one if None.
         """
         keys, received = self.keyring(app), session.received
+        if self.encryption is not None:
+            text = self._json(session) if received is None else received[0]
+            return self._encrypted(app, self.encryption, text, now)
         if keys is None or received is None:
             return self.dumps(app, session)
-        return codec.seal(received[1], keys, now=int(time.time()))
+        return codec.seal(received[1], keys, now=int(time.time()) if now is None else now)
+
+    def _json(self, session: SessionMixin) -> str:
+        own = self._cache.has_own_tags(self.serializer)
+        encode = self._cache.current_encode() if own else None
+        if encode is not None:
+            return encode(tags.tag(dict(session), self.serializer.tag))
+        text: str | bytes = self.serializer.dumps(dict(session))
+        return text.decode() if isinstance(text, bytes) else text
+
+    def _encrypted(self, app: Flask, encryption: Encryption, text: str, now: int | None) -> str:
+        ciphers = encryption.ciphers(app, self.salt)
+        return encryption.encrypt(text, self.get_cookie_name(app), ciphers, now)

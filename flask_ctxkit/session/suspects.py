@@ -10,7 +10,7 @@ from binascii import a2b_base64
 
 from itsdangerous import Signer
 
-from .codec import Digest, Keyring, from_base64
+from .codec import ENCRYPTED, Digest, Keyring, from_base64
 
 Evidence = dict[str, t.Any]
 
@@ -46,6 +46,8 @@ def suspect(text: str, secrets: t.Sequence[str | bytes], keys: Keyring) -> tuple
     evidence: Evidence = {"length": len(text), "keys": [k.fingerprint for k in keys.keys.values()]}
     if len(text) > LONGEST:
         return "unknown-key", evidence
+    if text.startswith(ENCRYPTED):
+        return "undecryptable", evidence
     look = looks_like(text)
     if look is not None:
         return "foreign", {**evidence, "looks_like": look}

@@ -240,7 +240,7 @@ def test_signed_without_a_time_is_undecodable() -> None:
     visit = Visit()
     keys = Keyring.derive("k")
     value = b"e30.AAAAAAAAAAAAAAAAAAAA"
-    mark = codec._to_base64(keys.current.sign(value)).decode()
+    mark = codec.to_base64(keys.current.sign(value)).decode()
     visit.go(read, f"{value.decode()}.{mark}")
     assert visit.codes[0] == "undecodable"
 

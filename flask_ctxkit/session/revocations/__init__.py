@@ -1,0 +1,1 @@
+"""Where it is kept which users' sessions are revoked: one file per kind of store."""
