@@ -40,7 +40,7 @@ def teardown_raised(trace: Trace, known: Known) -> t.Iterator[Finding]:
 def _skipped(trace: Trace, failed: Event, known: Known) -> list[str]:
     if known.facts is None:
         return []
-    ran = [e for e in trace.events if e.phase == failed.phase]
+    ran = [e for e in trace.events if e.phase == failed.phase and e.outcome != "skipped"]
     return [
         told(hook)
         for hook in reversed(known.facts.of_phase(failed.phase, trace))

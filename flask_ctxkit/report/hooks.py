@@ -179,7 +179,8 @@ def error_handler(
     app: Flask, error: HTTPException | None, blueprints: t.Sequence[str]
 ) -> tuple[t.Any, str | None]:
     """The handler that answers an HTTP error, and its blueprint: first by code, then by
-    class, each time the innermost blueprint first."""
+    class, each time the innermost blueprint first.
+    """
     if error is None:
         return None, None
     owners: tuple[str | None, ...] = (*blueprints, None)

@@ -24,9 +24,7 @@ def stacks(sources: Sources) -> dict[str, t.Any]:
         for key, unit in found.units.items()
     }
     missing = list(sources.registry.missing())
-    missing.append(
-        "Of another unit what stands above its last recorded context is not seen."
-    )
+    missing.append("Of another unit what stands above its last recorded context is not seen.")
     return {
         "app_stack": _by_unit(units, found.app_stack),
         "request_stack": _by_unit(units, found.request_stack),

@@ -38,7 +38,8 @@ Row = dict[str, t.Any]
 
 def startup(app: Flask, redactor: Redacts) -> Row:
     """The set-up of *app*: its config (redacted), routes, hooks and whatever registered
-    itself. Only what the app's tables hold is read; nothing of the user's is called."""
+    itself. Only what the app's tables hold is read; nothing of the user's is called.
+    """
     return {
         "config": dict(redactor.config(app.config)),
         "routes": [_route(app, rule) for rule in app.url_map.iter_rules()],

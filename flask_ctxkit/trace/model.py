@@ -106,7 +106,8 @@ class Trace:
     """The record of one context from its making to its end.
 
     ``session`` holds ``{"state": "absent" | "untouched" | "read" | "changed" | "null",
-    "names": {name: captured}, "accessed_by": event index or None, "saved": bool, "verdicts": [...]}``.
+    "names": {name: captured}, "accessed_by": event index or None, "saved": bool,
+    "verdicts": [...]}``.
     ``response`` holds ``{"status", "headers": [[name, captured, event index or None]],
     "streamed": bool}``, or is None where no response was started. ``signals`` holds
     ``{"name", "event": index or None, "receivers": [name]}``. ``templates`` holds

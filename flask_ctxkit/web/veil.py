@@ -23,7 +23,8 @@ SEEN: t.Final = "Seen here."
 
 class VeiledSources:
     """The same sources, with every captured value reduced to its type and size, and without
-    sentences that may quote one."""
+    sentences that may quote one.
+    """
 
     def __init__(self, sources: Sources) -> None:
         rules = _VeiledRules(sources.rules)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 from flask import Flask, Response, session
 
 from flask_ctxkit import CtxKit
-from flask_ctxkit.session.model import Verdict
 from flask_ctxkit.signals import session_verdict
+
+if t.TYPE_CHECKING:
+    from flask_ctxkit.session.model import Verdict
 
 KEY = "a key of more than thirty-two characters"
 
