@@ -220,6 +220,11 @@ def wsgi_context(frame: FrameType) -> Context | None:
     return frame.f_locals.get("ctx") if frame.f_code is WSGI_APP_CODE else None
 
 
+def preprocessor_in(frame: FrameType) -> t.Any:
+    """The url_value_preprocessor that a ``Flask.preprocess_request`` called last, or None."""
+    return frame.f_locals.get("url_func")
+
+
 def run_placed(
     app: Flask,
     environ: t.Any,

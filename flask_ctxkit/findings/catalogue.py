@@ -121,6 +121,10 @@ class Rules:
         """What is wrong in a finished trace; remembers what later traces need."""
         known, found = self._known(), []
         has = _needs_met(trace)
+        if "skipped" in has:
+            # To a rule an event is something that happened.
+            ran = tuple(event for event in trace.events if event.outcome != "skipped")
+            trace = replace(trace, events=ran)
         for rule in self._rules.values():
             if rule.when == "trace" and (rule.needs is None or rule.needs in has):
                 found += self._ask(rule, trace.id, trace, known)

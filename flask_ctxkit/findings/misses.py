@@ -30,7 +30,7 @@ class Miss:
         """The events that had ended or begun when it was asked."""
         if self.failure.trace is None or self.event is None:
             return ()
-        return self.failure.trace.events[: self.event.index - 1]
+        return tuple(e for e in self.failure.trace.events if e.index < self.event.index)
 
     @property
     def asker(self) -> str:

@@ -75,7 +75,8 @@ def _masked(trace: Trace, event: Event) -> Event | None:
     first = trace.exception
     if is_same(first, event.error):
         return None
-    return next((e for e in trace.events[: event.index - 1] if is_same(e.error, first)), None)
+    earlier = (e for e in trace.events if e.index < event.index)
+    return next((e for e in earlier if is_same(e.error, first)), None)
 
 
 def session_changed_too_late(trace: Trace, _known: Known) -> t.Iterator[Finding]:
@@ -83,8 +84,8 @@ def session_changed_too_late(trace: Trace, _known: Known) -> t.Iterator[Finding]
     sent = max((e.index for e in trace.events if e.phase == "save_session"), default=None)
     if sent is None or trace.response is None:
         return
-    for event in trace.events[sent:]:
-        if event.phase not in TOO_LATE or not event.session:
+    for event in trace.events:
+        if event.index <= sent or event.phase not in TOO_LATE or not event.session:
             continue
         change = event.session
         names = listed(f'session["{n}"]' for n in (*change.added, *change.changed, *change.removed))

@@ -51,7 +51,7 @@ def _ending(trace: Trace) -> str:
     if handler is not None:
         return f"Answered by the error handler {named(handler)}."
     view = next((e for e in trace.events if e.phase == "view"), None)
-    if view is not None:
+    if view is not None and trace.method is not None:
         return f"Answered by {named(view)}."
     return "No view ran." if trace.kind == "request" else ""
 
@@ -68,10 +68,14 @@ def _failed(trace: Trace) -> str:
     where = "" if raised is None else f", raised in {named(raised)}"
     what = f"{error.type}: {error.message}" if error.message else error.type
     text = f"{what}{where}, handled by nobody."
-    after = [e for e in trace.events if e.phase in {"after_request", "save_session"}]
+    after = [e for e in _ran(trace) if e.phase in {"after_request", "save_session"}]
     if not after and trace.kind == "request":
         text += " It was propagated, so after_request did not run and the session was not saved."
     return text
+
+
+def _ran(trace: Trace) -> list[Event]:
+    return [event for event in trace.events if event.outcome != "skipped"]
 
 
 def named(event: Event) -> str:
@@ -88,7 +92,7 @@ def short(name: str) -> str:
 
 
 def _hooks(trace: Trace) -> str:
-    count = sum(event.phase in HOOKS for event in trace.events)
+    count = sum(event.phase in HOOKS for event in _ran(trace))
     return f"{_many(count, 'hook')} ran." if count else ""
 
 

@@ -66,7 +66,8 @@ def _of_command(frame: FrameType, app: Flask) -> Site:
     context = click.get_current_context(silent=True)
     if context is None:
         return _with_block(frame)
-    words, command = _info_names(context), context.command
+    words = _info_names(context)
+    command: click.Command | None = context.command
     if isinstance(command, click.Group):
         # The app is pushed while the group looks for the command that was asked for.
         names, command = _commands(frame, app)

@@ -219,7 +219,7 @@ def _wrap_after(site: Site, function: t.Any, recorder: Recorder) -> Timed:
             result = function(response)
         except BaseException as error:
             recording.current = outer
-            recorder.raised(recording, site, start, error)
+            recorder.raised(recording, site, start, error, response=response)
             raise
         end = now()
         recording.current = outer

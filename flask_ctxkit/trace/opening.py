@@ -14,9 +14,6 @@ from .recording import Recording, Remark
 from .signals import function_name, heard
 from .site import PREPROCESSORS, REQUEST_STARTED
 
-if t.TYPE_CHECKING:
-    from types import CodeType
-
 
 def before_hooks(recording: Recording) -> None:
     """Called by the kit's own first before_request: note what ran since the match."""
@@ -31,10 +28,10 @@ def before_hooks(recording: Recording) -> None:
         recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
 
 
-def preprocessors(recording: Recording, until: CodeType | None = None) -> tuple[str, ...]:
+def preprocessors(recording: Recording, until: t.Any = None) -> tuple[str, ...]:
     """The names of the url_value_preprocessors that run for the request, in their order.
 
-    :param until: the code of the last one that ran.
+    :param until: the last one that ran.
     """
     table = current_app().url_value_preprocessors
     names = (None, *reversed(recording.request.blueprints)) if table else ()
@@ -42,7 +39,7 @@ def preprocessors(recording: Recording, until: CodeType | None = None) -> tuple[
     for name in names:
         for function in table.get(name, ()):
             found.append(function_name(function))
-            if until is not None and getattr(function, "__code__", None) is until:
+            if until is not None and function is until:
                 return tuple(found)
     return tuple(found)
 
@@ -51,6 +48,8 @@ def first_response(recording: Recording, response: t.Any, start: int) -> None:
     """Note that Flask made *response* between the last step and *start*."""
     if not recording.opened and recording.has_request:
         _opening_failed(recording)
+        start = max(start, recording.last_end())
+    recording.saving = 0
     recording.first_response(response, start)
 
 

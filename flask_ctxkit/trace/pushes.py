@@ -24,6 +24,7 @@ from .recorder import flask_step
 from .recording import Recording, Remark, now
 from .signals import heard
 from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
+from .skipped import note_skipped
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -384,7 +385,10 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         for signal in _AT_THE_END:
             if signal.receivers:
                 heard(recording, signal, ctx.app)
-        recording.note(POP, recording.last_end())
+        start = recording.last_end()
+        if recording.odd and recording.ended is None:
+            note_skipped(recording, ctx)
+        recording.note(POP, start)
         recorder.registry.left(recording)
         if not recording.streaming and recording.ended is None:
             recorder.finish(recording)

@@ -12,6 +12,7 @@ import typing as t
 import weakref
 from operator import is_
 
+from flask.sessions import NullSession
 from werkzeug.wsgi import ClosingIterator
 
 from .. import internals
@@ -24,6 +25,7 @@ from .site import (
     FLASK_FUNCTIONS,
     MAKE_RESPONSE,
     PREPROCESSORS,
+    RECEIVERS,
     SAVE_SESSION,
     START_RESPONSE,
     Site,
@@ -31,9 +33,10 @@ from .site import (
 from .watcher import NAMES, Capture
 
 if t.TYPE_CHECKING:
-    from types import CodeType, TracebackType
+    from types import FrameType, TracebackType
 
     from .model import Captured, Kind
+    from .recording import Changes
     from .watcher import Headers
 
 KEY: t.Final = "_ctxkit"
@@ -202,17 +205,29 @@ class Recorder:
     # ------------------------------------------------------------------- feed
 
     def raised(
-        self, recording: Recording, site: Site, start: int, error: BaseException, note: str = ""
+        self,
+        recording: Recording,
+        site: Site,
+        start: int,
+        error: BaseException,
+        note: str = "",
+        *,
+        response: t.Any = None,
     ) -> None:
-        """Note that *site* raised *error*."""
+        """Note that *site* raised *error*, maybe after it had changed *response*."""
         try:
             if recording.rendering:
                 self._templates_raised(recording, site, error)
             end = now()
             recording.odd = True
             recording.errors = (*recording.errors, id(error))
+            recording.raisers = (*recording.raisers, site)
             remark = Remark("raised", self.describe(error), note or None)
-            recording.add((site, start, end, recording.look(site), remark))
+            if response is None:
+                changes = recording.look(site)
+            else:
+                changes = recording.look_response(response, site)
+            recording.add((site, start, end, changes, remark))
         except BaseException as own:
             self.failed("raised", own)
 
@@ -239,10 +254,11 @@ class Recorder:
         """Note *error* with the step of Flask's own that raised it, unless a step told it."""
         if error.__traceback__ is None or _is_told(recording, error):
             return
-        site, function = flask_step(error.__traceback__)
+        site, frame = flask_step(error.__traceback__)
         start = recording.last_end()
         if site is PREPROCESSORS:
-            members = preprocessors(recording, until=function)
+            last = None if frame is None else internals.preprocessor_in(frame)
+            members = preprocessors(recording, until=last)
             remark = Remark("raised", self.describe(error), members=members)
             recording.opened = True
             recording.odd = True
@@ -253,11 +269,12 @@ class Recorder:
 
     def ended_by(self, recording: Recording, error: BaseException) -> None:
         """*error* ends the context, and no exception of the app's that somebody handled."""
+        if recording.error is not None:
+            return  # it escaped before
         try:
             self.unseen(recording, error)
-            if recording.error is None:
-                recording.odd = True
-                recording.error = self.describe(error)
+            recording.odd = True
+            recording.error = self.describe(error)
         except BaseException as own:
             self.failed("raised", own)
 
@@ -269,8 +286,10 @@ class Recorder:
         response = recording.response
         if response is not None and recording.sent is None:
             changes = recording.look_response(response, SAVE_SESSION)
-            start = recording.saving or recording.last_end()
-            recording.add((SAVE_SESSION, start, end, changes, None))
+            if self._is_saved(recording, changes):
+                recording.add((SAVE_SESSION, recording.saving, end, changes, None))
+            elif changes is not None:
+                recording.add((RECEIVERS, recording.last_end(), end, changes, None))
             # A list is what Flask makes of a text, and is no stream.
             if type(response.response) is not list:
                 recording.streamed = response.is_streamed and not _is_whole(response)
@@ -286,6 +305,14 @@ class Recorder:
         recording.status = int(status[:3])
         # A streamed body may hold its context: nothing here may keep the body alive.
         recording.response = None
+
+    @staticmethod
+    def _is_saved(recording: Recording, changes: Changes | None) -> bool:
+        """Whether Flask got as far as saving the session with the response that is sent."""
+        if not recording.saving or isinstance(recording.session, NullSession):
+            return False
+        # One error in it is seen. Of another, while Flask answers that one, nothing is.
+        return not recording.odd or changes is not None or SAVE_SESSION not in recording.raisers
 
     def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
         """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are.
@@ -444,16 +471,15 @@ def _is_whole(response: t.Any) -> bool:
     return type(response.response) is ClosingIterator and response.content_length is not None
 
 
-def flask_step(frames: TracebackType | None) -> tuple[Site, CodeType | None]:
-    """The step of Flask's own that an exception passed through, and what that step called."""
-    found, called = MAKE_RESPONSE, None
-    while frames is not None:
-        site = FLASK_FUNCTIONS.get(frames.tb_frame.f_code.co_name)
-        frames = frames.tb_next
+def flask_step(traceback: TracebackType | None) -> tuple[Site, FrameType | None]:
+    """The step of Flask's own that an exception passed through, and its frame."""
+    found: tuple[Site, FrameType | None] = (MAKE_RESPONSE, None)
+    while traceback is not None:
+        site = FLASK_FUNCTIONS.get(traceback.tb_frame.f_code.co_name)
         if site is not None:
-            found = site
-            called = None if frames is None else frames.tb_frame.f_code
-    return found, called
+            found = (site, traceback.tb_frame)
+        traceback = traceback.tb_next
+    return found
 
 
 def _is_told(recording: Recording, error: BaseException) -> bool:

@@ -80,10 +80,10 @@ class Recording:
         "error", "errors", "extras", "findings", "g", "g_known", "g_seen", "has_request",
         "headers", "kind", "leaked", "log", "looks", "made", "match_end", "match_start", "method",
         "name", "odd", "opened", "other_g", "pairs", "parent", "path", "pending", "push_app",
-        "pushed_at", "pushed_by", "query", "recorder", "rendering", "request", "response",
-        "reused", "room", "saving", "sent", "serial", "session", "session_first", "session_seen",
-        "session_state", "shared", "shares", "signals", "state", "status", "streamed", "streaming",
-        "tail", "templates", "thread", "unit", "verdicts", "wall",
+        "pushed_at", "pushed_by", "query", "raisers", "recorder", "rendering", "request",
+        "response", "reused", "room", "saving", "sent", "serial", "session", "session_first",
+        "session_seen", "session_state", "shared", "shares", "signals", "state", "status",
+        "streamed", "streaming", "tail", "templates", "thread", "unit", "verdicts", "wall",
     )  # fmt: skip
 
     def __init__(  # noqa: PLR0915  # each statement is an attribute
@@ -123,6 +123,8 @@ class Recording:
         self.error: Error | None = None
         self.errors: tuple[int, ...] = ()
         """The identities of the exceptions that steps raised."""
+        self.raisers: tuple[Site, ...] = ()
+        """The steps that raised."""
         self.pending: tuple[tuple[Site, t.Any], ...] = ()
         """What an open step had changed when a step inside it began."""
         self.signals: t.Mapping[str, tuple[str, ...]] = _NO_SIGNALS
@@ -244,6 +246,10 @@ class Recording:
                 object.__setattr__(g, "__dict__", live)
                 if not given and live:
                     live.log = dict.fromkeys(live, MISSING)
+            elif live.log:  # what nobody looked at is older than this context
+                for key in live.log:
+                    self.g_known.pop(name_of(key), None)
+                live.log = {}
             self.g = live
         elif live is not None:
             self.other_g, self.looks = live, True

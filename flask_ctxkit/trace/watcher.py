@@ -195,7 +195,7 @@ class Tracked(Live):
         self._remember(name)
         return dict.setdefault(self, name, default)
 
-    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[override,misc]
+    def __ior__(self, other: t.Any) -> t.Any:  # type: ignore[misc]
         self.update(other)
         return self
 

@@ -20,9 +20,14 @@ from flask import (
     session,
     stream_with_context,
 )
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.exceptions import HTTPException
 
+from flask_ctxkit.internals import ONE_CONTEXT
+
 if t.TYPE_CHECKING:
+    from flask.sessions import SessionMixin
+
     from .plans import Function, Plan, Scope
 
 MISSING: t.Final = object()
@@ -33,12 +38,23 @@ MOST: t.Final = 8
 BLOCK: t.Final = "_script"
 
 
-class Boom(Exception):
+class Boom(Exception):  # noqa: N818  # short, for it stands in every plan
     """What a function of a plan raises."""
 
 
 class Halt(BaseException):
     """What is no Exception, and so handled by nobody."""
+
+
+class LoggedSessions(SecureCookieSessionInterface):
+    """Flask's own interface, which logs what it was asked for."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        self.runner.active[-1].saves += 1
+        super().save_session(app, session, response)
 
 
 class Ledger:
@@ -93,6 +109,7 @@ class Run:
     chunks: int | None = None
     ended: bool = False
     failed: bool = False
+    saves: int = 0
     g: t.Any = None
 
 
@@ -108,24 +125,23 @@ class Runner:
         self.app.secret_key = "a key of the tests that is long enough to be no finding"
         self.app.config["PROPAGATE_EXCEPTIONS"] = plan.propagate
         self.app.logger.disabled = True
+        self.app.session_interface = LoggedSessions(self)
         self.paths: list[str] = []
         self.tables: dict[str, dict[str, list[str]]] = {}
 
     # ------------------------------------------------------------------ building
 
     def build(self) -> Flask:
-        for dotted, scope in self.plan.root.every():
+        for dotted, _ in self.plan.root.every():
             self.paths.append(f"/{dotted.replace('.', '/')}/" if dotted else "/")
-        self._fill(self.app, self.plan.root, None, "/")
+        self._fill(self.app, self.plan.root, None)
         return self.app
 
-    def _fill(
-        self, owner: Flask | Blueprint, scope: Scope, dotted: str | None, rule: str
-    ) -> None:
+    def _fill(self, owner: Flask | Blueprint, scope: Scope, dotted: str | None) -> None:
         for hook in scope.hooks:
             self._register(owner, hook, dotted)
         owner.add_url_rule(
-            "/" if dotted is None or True else rule,
+            "/",
             scope.view.name,
             self.function(scope.view, dotted),
             methods=["GET"],
@@ -133,7 +149,7 @@ class Runner:
         for child in scope.children:
             name = child.name or ""
             blueprint = Blueprint(name, __name__, url_prefix=f"/{name}")
-            self._fill(blueprint, child, f"{dotted}.{name}" if dotted else name, rule)
+            self._fill(blueprint, child, f"{dotted}.{name}" if dotted else name)
             owner.register_blueprint(blueprint)
 
     def _register(self, owner: Flask | Blueprint, hook: Function, dotted: str | None) -> None:
@@ -227,6 +243,25 @@ class Runner:
             if run.failed or run.status == 500:
                 gc.collect()  # Flask's frames hold the error: a body in them ends only now
 
+    def skipped(self, run: Run, endpoint: str | None) -> list[tuple[str, str]]:
+        """What Flask had to leave out in *run*, by the tables and the log."""
+        names = (endpoint or "").split(".")[:-1]
+        scopes = [".".join(names[:n]) for n in range(len(names), -1, -1)]
+        left: list[tuple[str, str]] = []
+        for phase in ("after_request", "teardown_request", "teardown_appcontext"):
+            if phase.startswith("teardown") and ONE_CONTEXT:
+                continue
+            table = self.tables.get(phase, {})
+            planned = [name for scope in scopes for name in reversed(table.get(scope, []))]
+            position = 0
+            for entry in (e for e in run.entries if e.phase == phase):
+                position += 1
+                if entry.outcome == "raised":
+                    left += [(phase, name) for name in planned[position:]]
+                if entry.outcome == "raised" or position == len(planned):
+                    position = 0
+        return left
+
     # ------------------------------------------------------------ one function
 
     def _perform(self, plan: Function, dotted: str | None, args: tuple[t.Any, ...]) -> t.Any:
@@ -295,12 +330,16 @@ class Runner:
     def _act(self, act: str, name: str, plan: Function, response: Response | None) -> None:
         verb, _, what = act.partition(" ")
         # Inside a template it would be rendered again, and a loop can't run inside a loop.
-        inside = plan.is_async or plan.phase in {"url_value_preprocessor", "context_processor"}
+        inside = (
+            plan.is_async
+            or self.active[-1].ended
+            or plan.phase in {"url_value_preprocessor", "context_processor"}
+        )
         if what == "g":
             self._change(g._get_current_object(), "g", verb, name)
         elif what == "session":
             if has_request_context() and not plan.phase.startswith("teardown"):
-                self._change(session._get_current_object(), "session", verb, name)
+                self._change(t.cast("t.Any", session)._get_current_object(), "session", verb, name)
         elif what in {"header", "status"}:
             if response is not None:
                 _change_response(response, verb, name, what, next(self.values))
@@ -320,7 +359,9 @@ class Runner:
     def _after(self, name: str) -> None:
         from .plans import Function
 
-        made = Function(f"after_this_{next(self.values)}", "after_this_request", (("set header", name),))
+        made = Function(
+            f"after_this_{next(self.values)}", "after_this_request", (("set header", name),)
+        )
         after_this_request(self.function(made, None))
 
     def _template(self) -> None:
@@ -348,7 +389,9 @@ class Runner:
         after: t.Any = before
         if verb in {"del", "pop"}:
             if before is not MISSING:
-                namespace.pop(name) if kind == "session" or verb == "pop" else delattr(namespace, name)
+                namespace.pop(name) if kind == "session" or verb == "pop" else delattr(
+                    namespace, name
+                )
             after = MISSING
         elif verb == "set" or before is not MISSING:
             after = next(self.values) if verb == "set" else before

@@ -24,6 +24,9 @@ PHASES = {
 }  # fmt: skip
 
 
+BEGINNING = ["make_request", "push_app", "push_request", "open_session", "match"]
+
+
 def told(trace: Trace, names: set[str]) -> list[Event]:
     """The events of the plan's own functions, but those that Flask skipped."""
     return [
@@ -59,6 +62,7 @@ def hold(plan: Plan) -> None:
     runner, traces = observe(plan)
     for run in runner.runs:
         check(run, traces[run.number])
+        check_skipped(run, traces[run.number], runner)
 
 
 def check(run: Run, trace: Trace) -> None:
@@ -70,18 +74,89 @@ def check(run: Run, trace: Trace) -> None:
     ]
     for event, entry in zip(events, log, strict=True):
         check_event(event, entry)
+    check_preprocessors(run, trace)
+    check_order(trace)
+    saves = [e for e in trace.events if e.phase == "save_session" and e.outcome == "ok"]
+    assert len(saves) <= 1
+    assert bool(saves) <= bool(run.saves)
+
+
+def check_preprocessors(run: Run, trace: Trace) -> None:
+    """They are told as one block, with those that ran, the last of which may have raised."""
+    ran = [entry for entry in run.entries if entry.phase == "url_value_preprocessor"]
+    blocks = [event for event in trace.events if event.phase == "url_value_preprocessor"]
+    assert len(blocks) == bool(ran)
+    if not ran:
+        return
+    members = [name.rpartition(".")[2] for name in blocks[0].members]
+    raised = ran[-1].outcome == "raised"
+    assert (blocks[0].outcome == "raised") == raised
+    if blocks[0].error is None and raised:  # an HTTP error that Flask handled by itself
+        assert members[: len(ran)] == [entry.name for entry in ran]
+        return
+    assert members == [entry.name for entry in ran]
+    assert (blocks[0].error.type if blocks[0].error else None) == ran[-1].error
+
+
+def check_order(trace: Trace) -> None:
+    """The steps of Flask's own stand where Flask takes them, each once."""
+    first = [event.phase for event in trace.events][: len(BEGINNING)]
+    if trace.kind == "request":
+        wanted = [p for p in BEGINNING if p != "push_app" or not trace.contexts[0]["reused"]]
+        assert first[: len(wanted)] == wanted
+    assert [event.start_us for event in trace.events] == sorted(e.start_us for e in trace.events)
+    assert all(event.duration_us >= 0 for event in trace.events)
+
+
+def check_skipped(run: Run, trace: Trace, runner: Runner) -> None:
+    """After a function that raised: those behind it in its table, on the lines that stop."""
+    skipped = [event for event in trace.events if event.outcome == "skipped"]
+    assert all(event.note for event in skipped)
+    wanted = runner.skipped(run, trace.endpoint)
+    told = [(e.phase, e.name) for e in skipped if e.phase != "save_session"]
+    assert sorted(told) == sorted(wanted)
+    unsaved = any(event.phase == "save_session" for event in skipped)
+    if run.kind == "request" and not run.saves:
+        assert unsaved
+    after = {"after_request", "after_this_request"}
+    if not unsaved:
+        assert not any(e.phase in after and e.outcome == "raised" for e in run.entries)
 
 
 def check_event(event: Event, entry: Entry) -> None:
     assert (event.error.type if event.error else None) == entry.error
     assert (event.blueprint or None) == (entry.blueprint or None)
+    if entry.response is not None and entry.outcome != "raised":
+        assert response_change(event) == headers_change(*entry.response)
     if not entry.late:  # by then the trace is finished, and holds nothing of the user's
         assert plain(event.g) == entry.g.net, event.name
         assert plain(event.session) == entry.session.net, event.name
 
 
+def response_change(event: Event) -> tuple[dict[str, t.Any], t.Any]:
+    return plain(event.response), event.response.status
+
+
+def headers_change(
+    before: dict[str, str], after: dict[str, str], status: int, new_status: int
+) -> tuple[dict[str, t.Any], t.Any]:
+    added = {name: value for name, value in after.items() if name not in before}
+    removed = {name: value for name, value in before.items() if name not in after}
+    changed = {
+        name: [before[name], value]
+        for name, value in after.items()
+        if name in before and before[name] != value
+    }
+    moved = None if status == new_status else (status, new_status)
+    return {"added": added, "changed": changed, "removed": removed}, moved
+
+
 def plain(change: t.Any) -> dict[str, t.Any]:
-    return {"added": dict(change.added), "changed": dict(change.changed), "removed": dict(change.removed)}
+    return {
+        "added": dict(change.added),
+        "changed": dict(change.changed),
+        "removed": dict(change.removed),
+    }
 
 
 @settings(
