@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import typing as t
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -63,7 +64,14 @@ RIGHT: dict[str, list[t.Any]] = {
 
 
 def test_every_key_is_tried_here() -> None:
-    assert set(WRONG) == set(RIGHT) == {option.name for option in OPTIONS}
+    """But for those of the session's abilities, each tried beside its ability."""
+    abilities = {name for name in KEYS if name.startswith("SESSION_")} - {"SESSION_INTERFACE"}
+    assert set(WRONG) == set(RIGHT) == KEYS - abilities
+    tried = "".join(path.read_text() for path in (Path(__file__).parent / "session").glob("*.py"))
+    assert {name for name in abilities if f"CTXKIT_{name}" not in tried} == set()
+
+
+KEYS: t.Final = {option.name for option in OPTIONS}
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,9 @@ def test_the_example_is_sound(house: Flask, visitor: FlaskClient) -> None:
         for link in stop.do:
             follow(visitor, link)
     finish(house)
-    assert ask(visitor, "/findings.json")["findings"] == []
+    # A busy machine may sleep longer in a hook than it was asked to.
+    found = [code for code in codes(visitor) if code != "hook-slow"]
+    assert found == []
     assert ask(visitor, "/live.json")["contexts"] == []
 
 
