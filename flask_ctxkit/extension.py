@@ -250,25 +250,19 @@ class State:
         try:
             if "werkzeug.debug.preserve_context" in environ:
                 return
-            recording = getattr(ctx, KEY, None)
-            # In the middle of a streamed body: a server that drives it would not begin this.
-            if (
-                recording is None
-                or recording.leaked
-                or recording.streaming
-                or recording.ended is not None
-            ):
-                self.registry.started_dirty(ctx, recording, environ.get("PATH_INFO", ""))
+            if ctx.app.extensions.get("ctxkit") is self:
+                path = environ.get("PATH_INFO", "")
+                recording = getattr(ctx, KEY, None)
+                self.registry.call_begins(internals.whole_context(ctx), recording, path)
         except BaseException as own:
             self.recorder.failed("leak check", own)
 
     def _exited(self, ctx: t.Any) -> None:
         """A call ended while *ctx*, which it did not find, is current."""
         try:
+            owner = ctx.app.extensions.get("ctxkit") or self
             recording = getattr(ctx, KEY, None)
-            if recording is not None and recording.streaming:
-                return  # since 3.2 a streamed body keeps its context pushed to its end
-            self.registry.still_current(ctx, recording)
+            owner.registry.call_ends(internals.whole_context(ctx), recording)
         except BaseException as own:
             self.recorder.failed("leak check", own)
 

@@ -202,6 +202,18 @@ def own_app_context(ctx: Context) -> Context | None:
     return tokens[-1][1] if tokens else None
 
 
+def whole_context(ctx: Context) -> Context:
+    """The context of the request whose own application context *ctx* is, or *ctx* itself.
+
+    For the application context that is current for the caller.
+    """
+    request_context = current_request_context()
+    if ONE_CONTEXT or request_context is None or not request_context._cv_tokens:  # noqa: SLF001
+        return ctx
+    own = request_context._cv_tokens[-1][1] is ctx  # noqa: SLF001
+    return request_context if own else ctx
+
+
 def after_this_request_functions(ctx: Context) -> t.Sequence[t.Callable[..., t.Any]]:
     """What ``after_this_request`` registered on *ctx* so far."""
     return t.cast("t.Sequence[t.Callable[..., t.Any]]", ctx._after_request_functions)  # noqa: SLF001

@@ -126,6 +126,10 @@ class Registry:
         """Called with each leak when it is noticed."""
         self.on_orphan: t.Callable[[t.Any], object] | None = None
         """Called with the record of a context that nobody will pop any more."""
+        self._left: weakref.WeakSet[t.Any] = weakref.WeakSet()
+        """Contexts that were current when the call that pushed them ended."""
+        self._dirty: weakref.WeakSet[t.Any] = weakref.WeakSet()
+        """Those that another call began on."""
         self._seen: dict[int, tuple[weakref.ref[t.Any], float]] = {}
 
     # ------------------------------------------------- told by whoever watches contexts
@@ -187,6 +191,33 @@ class Registry:
         """A request to *path* started while *ctx* of an earlier one was still current."""
         self._leak("dirty-start", recording, ctx, detail=path)
 
+    def call_ends(self, ctx: t.Any, recording: Watched | None) -> None:
+        """A call of the app ended while *ctx*, which it did not find, is current.
+
+        A streamed body may keep a request's context to its end; where nothing is recorded it
+        is not known whether it does, and the next call on this context will tell.
+        """
+        self._left.add(ctx)
+        if recording is None:
+            streams = internals.request_of(ctx) is not None
+        else:
+            streams = recording.streaming
+        if not streams:
+            self.still_current(ctx, recording)
+
+    def call_begins(self, ctx: t.Any, recording: Watched | None, path: str) -> None:
+        """A call of the app for *path* begins while *ctx* is current.
+
+        That is legal in tests, and inside of another context; not on one that was popped, or
+        that another call left behind. One that does several times is told once.
+        """
+        left = ctx in self._left
+        if recording is not None and recording.streaming:
+            left = recording.current is None  # else the call is a part of the body
+        if (left or not internals.is_pushed(ctx)) and ctx not in self._dirty:
+            self._dirty.add(ctx)
+            self.started_dirty(ctx, recording, path)
+
     # ----------------------------------------------------------------------------- asked
 
     def contexts(self, *, frames: bool = False) -> list[Live]:
@@ -244,11 +275,12 @@ class Registry:
     def _live(self, ctx: t.Any, recording: Watched, running: t.Mapping[int, t.Any]) -> Live:
         age = (time.perf_counter_ns() - recording.started) / 1e9
         site = recording.current
+        phase = None if site is None else site.phase
         state: State = "running"
-        if recording.leaked or recording.ended is not None:
+        if recording.leaked:
             state = "left"
         elif recording.streaming and site is None:
-            state = "suspended"
+            state, phase = "suspended", "stream"
         return Live(
             id=recording.id,
             kind=recording.kind,
@@ -259,7 +291,7 @@ class Registry:
             endpoint=recording.endpoint,
             age_s=age,
             age_exact=True,
-            phase=None if site is None else site.phase,
+            phase=phase,
             hook=None if site is None else site.definition.name,
             where=None if site is None else site.definition.where,
             pushed=push_site(recording),

@@ -112,13 +112,18 @@ class Body:
         return self
 
     def __next__(self) -> bytes:
+        recording = self._recording
+        recording.current = STREAM
         try:
             chunk: bytes = self._next()
         except StopIteration:
+            recording.current = None
             raise
         except BaseException as error:
-            self._recorder.raised(self._recording, STREAM, self._start, error)
+            recording.current = None
+            self._recorder.raised(recording, STREAM, self._start, error)
             raise
+        recording.current = None
         self._chunks += 1
         return chunk
 

@@ -35,6 +35,8 @@ if t.TYPE_CHECKING:
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
 _AT_THE_END: t.Final = (request_tearing_down, appcontext_tearing_down, appcontext_popped)
+NOT_SAMPLED: t.Final = (0, 0)
+"""When a context was made that is not recorded."""
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
 
 
@@ -265,6 +267,8 @@ def _begin(
 ) -> Recording | None:
     try:
         made = ctx._ctxkit_made  # noqa: SLF001
+        if made is NOT_SAMPLED:
+            return None
         kind: Kind = "request"
         block = None
         if frame.f_code is not WSGI_APP_CODE:
@@ -274,6 +278,7 @@ def _begin(
         moment = (start, start)
         recording = recorder.begin(ctx, kind, made or moment, request)
         if recording is None:
+            ctx._ctxkit_made = NOT_SAMPLED  # noqa: SLF001  # nor when it is pushed again
             return None
         recording.push_app = moment
         recording.pushed_by = frame.f_code
