@@ -80,6 +80,14 @@ def thread_ident(unit: Unit) -> int | None:
     return None if entry is None or entry.unit != unit else entry.thread
 
 
+def owner_of(unit: Unit) -> t.Any:
+    """The greenlet or task that is *unit*; None for a thread, and for a unit that is gone."""
+    entry = _roll.here().alive.get((unit.kind, unit.serial))
+    if entry is None or entry.unit != unit or entry.owner is None:
+        return None
+    return entry.owner()
+
+
 def units_alive() -> list[Unit]:
     """The units of this process that were met and have not ended, in no order.
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .. import internals
 from ..definition import place, short_path
-from ..units import Unit, thread_ident, unit_of, units_of_threads
+from ..units import Unit, owner_of, thread_ident, unit_of, units_of_threads
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -76,13 +76,11 @@ def frames_of(
     """
     if async_thread is not None and async_thread in running:
         return _told(running[async_thread])
-    if unit.kind == "greenlet":
-        suspended = _suspended_greenlet(unit.ident)
-        if suspended is not None:
-            return _told(suspended)
-    if unit.kind == "task":
-        task = _task(unit.ident)
-        stack = [] if task is None else task.get_stack(limit=DEPTH)
+    owner = owner_of(unit)
+    if unit.kind == "greenlet" and owner is not None and owner.gr_frame is not None:
+        return _told(owner.gr_frame)
+    if unit.kind == "task" and owner is not None:
+        stack = owner.get_stack(limit=DEPTH)
         if stack:
             return tuple(_frame(frame) for frame in reversed(stack))
     ident = thread_ident(unit)
@@ -164,7 +162,8 @@ def _frame(frame: FrameType) -> Frame:
     return Frame(short_path(frame.f_code.co_filename), frame.f_lineno, _name(frame))
 
 
-# Greenlets and tasks have no public list of all of them: the collector knows.
+# Greenlets have no public list of all of them, and those that no recording met are known to
+# nobody but the collector.
 
 
 def _greenlets() -> t.Iterator[t.Any]:
@@ -175,20 +174,3 @@ def _greenlets() -> t.Iterator[t.Any]:
     for candidate in gc.get_objects():
         if issubclass(type(candidate), kind):
             yield candidate
-
-
-def _suspended_greenlet(ident: int) -> FrameType | None:
-    for greenlet in _greenlets():
-        if id(greenlet) == ident:
-            return t.cast("FrameType | None", greenlet.gr_frame)
-    return None
-
-
-def _task(ident: int) -> t.Any:
-    asyncio = sys.modules.get("asyncio.tasks")
-    if asyncio is None:
-        return None
-    tasks = list(getattr(asyncio, "_all_tasks", ())) or list(
-        getattr(asyncio, "_scheduled_tasks", ())
-    )
-    return next((task for task in tasks if id(task) == ident), None)

@@ -232,7 +232,8 @@ class Registry:
         lives = [
             self._live(ctx, recording, running)
             for ctx, recording in entries
-            if internals.is_pushed(ctx)
+            # While its application context is torn down, a request's own is popped already.
+            if internals.is_pushed(ctx) or recording.current is not None
         ]
         if not self.recording:
             known = {id(ctx) for ctx, _ in entries}
@@ -307,7 +308,7 @@ class Registry:
         moment = time.monotonic()
         seen = {key: row for key, row in self._seen.items() if row[0]() is not None}
         for found in find_wsgi_contexts(running):
-            if id(found.context) in known:
+            if id(found.context) in known or not self._is_ours(found.context):
                 continue
             row = seen.setdefault(id(found.context), (weakref.ref(found.context), moment))
             request = internals.request_of(found.context)
@@ -332,6 +333,9 @@ class Registry:
                 frames=found.frames if frames else (),
             )
         self._seen = seen
+
+    def _is_ours(self, ctx: t.Any) -> bool:
+        return getattr(ctx.app.extensions.get("ctxkit"), "registry", None) is self
 
     def _leak(
         self, kind: LeakKind, recording: Watched | None, ctx: t.Any, detail: str = ""
