@@ -289,6 +289,8 @@ def _begin(
             recording.current = OPEN_SESSION
         else:
             recording.block, recording.pushed_at = block, frame.f_lineno
+            if kind == "cli":
+                recording.name = block.definition.name
             recording.current = PUSH_APP if request is None else OPEN_SESSION
         if made is None and ctx._ctxkit_parent is not None:  # noqa: SLF001
             recording.parent = ctx._ctxkit_parent  # noqa: SLF001
