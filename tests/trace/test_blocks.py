@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 import threading
 import typing as t
+from pathlib import Path
 
 import click
 import pytest
@@ -17,8 +17,6 @@ from flask.cli import with_appcontext
 from flask_ctxkit import CtxKit
 
 if t.TYPE_CHECKING:
-    from pathlib import Path
-
     from flask_ctxkit.trace.model import Event, Trace
 
 
@@ -88,7 +86,6 @@ def test_a_test_context_has_its_block_too() -> None:
     app = make()
     with app.test_request_context("/there?x=1", method="POST"):
         session["user"] = "ada"
-        app.preprocess_request()
     (trace,) = traces(app)
     assert (trace.kind, trace.name) == ("test", "POST /there")
     assert dict(block(trace).session.added) == {"user": "ada"}
@@ -215,7 +212,7 @@ def test_a_command_of_flask_itself_names_its_trace(
     words: list[str], name: str, tmp_path: Path
 ) -> None:
     """The app is pushed while the group looks for the command: no leaf is known yet."""
-    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP.format(tests=os.getcwd())))
+    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP.format(tests=str(Path(__file__).parents[2]))))
     done = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "shop", *words],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
