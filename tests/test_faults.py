@@ -10,7 +10,7 @@ import flask
 import pytest
 from flask import Flask, g
 
-from flask_ctxkit import CtxKit, trace_finished
+from flask_ctxkit import CtxKit, internals, trace_finished
 from flask_ctxkit.contexts.registry import Registry
 from flask_ctxkit.findings.catalogue import Rules
 from flask_ctxkit.findings.tally import Tally
@@ -68,6 +68,11 @@ STEPS: list[tuple[t.Any, str]] = [
     (pushes, "heard"), (pushes, "flask_step"), (recorder, "flask_step"), (recorder, "current_unit"),
     (calls, "heard"), (calls, "Body"), (opening, "heard"), (opening, "preprocessors"),
     (signals, "function_name"), (signals, "Definition"),
+    (recorder, "_sharing"), (recorder, "preprocessors"), (pushes, "note_skipped"),
+    (pushes, "pushes_of"),
+    *((internals, name) for name in (
+        "app_context_of", "raw_session", "header_pairs", "whole_context",
+    )),
 ]  # fmt: skip
 
 

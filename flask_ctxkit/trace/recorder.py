@@ -194,13 +194,11 @@ class Recorder:
             recording is not None and recording.has_request and not recording.shared
         ):
             return recording
-        # A request may have found this application context pushed, and share it.
-        request_context = internals.current_request_context()
-        if request_context is not None and ctx is not None:
-            inner: Recording | None = getattr(request_context, KEY, None)
-            if inner is not None and (inner.app_context is ctx or inner.shares() is ctx):
-                return inner
-        return recording
+        try:
+            return _sharing(ctx) or recording
+        except BaseException as own:
+            self.failed("current", own)
+            return recording
 
     # ------------------------------------------------------------------- feed
 
@@ -452,6 +450,17 @@ class Recorder:
         innermost = (outside or frames or [""])[-1].partition(" ")[0]
         message = self.redactor.text(_message(error))
         return Error(type(error).__qualname__, message, innermost or None, tuple(frames))
+
+
+def _sharing(ctx: t.Any) -> Recording | None:
+    """The recording of a request that found the application context *ctx* pushed."""
+    request_context = internals.current_request_context()
+    if request_context is None or ctx is None:
+        return None
+    inner: Recording | None = getattr(request_context, KEY, None)
+    if inner is not None and (inner.app_context is ctx or inner.shares() is ctx):
+        return inner
+    return None
 
 
 def _message(error: BaseException) -> str:

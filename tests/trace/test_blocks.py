@@ -212,7 +212,8 @@ def test_a_command_of_flask_itself_names_its_trace(
     words: list[str], name: str, tmp_path: Path
 ) -> None:
     """The app is pushed while the group looks for the command: no leaf is known yet."""
-    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP.format(tests=str(Path(__file__).parents[2]))))
+    here = str(Path(__file__).parents[2])
+    (tmp_path / "shop.py").write_text(textwrap.dedent(SHOP.format(tests=here)))
     done = subprocess.run(
         [sys.executable, "-m", "flask", "--app", "shop", *words],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
