@@ -74,6 +74,7 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
             table = known[name]
             if len(table) >= KEPT:
                 table.clear()
+                table.update((hook, hook) for hook in own)
             table[function] = timed
         return timed
 

@@ -393,6 +393,8 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
             if signal.receivers:
                 heard(recording, signal, ctx.app)
         start = recording.last_end()
+        if recording.current is not None:  # a streamed body, whose changes are its own
+            recording.look_inside(recording.current)
         if recording.odd and recording.ended is None:
             note_skipped(recording, ctx)
         recording.note(POP, start)

@@ -31,7 +31,7 @@ class SignalSeam:
         template_rendered.connect(self.rendered, app)
         got_request_exception.connect(self.unhandled, app)
 
-    def rendering(self, _sender: Flask, template: t.Any, **_: t.Any) -> None:
+    def rendering(self, sender: Flask, template: t.Any, **_: t.Any) -> None:
         """A template begins to be rendered."""
         try:
             recording = self.recorder.current()
@@ -45,11 +45,12 @@ class SignalSeam:
             if len(recording.templates) < NAMES:
                 recording.templates = (*recording.templates, (name, site))
             recording.rendering = (*recording.rendering, (site, now(), outer))
+            self._hear(recording, before_render_template, sender)
             recording.current = site
         except BaseException as own:
             self.recorder.failed("template", own)
 
-    def rendered(self, _sender: Flask, **_: t.Any) -> None:
+    def rendered(self, sender: Flask, **_: t.Any) -> None:
         """A template has been rendered."""
         try:
             recording = self.recorder.current()
@@ -57,19 +58,26 @@ class SignalSeam:
                 return
             *others, (site, start, outer) = recording.rendering
             recording.rendering = tuple(others)
+            self._hear(recording, template_rendered, sender)
             recording.current = outer
             recording.note(site, start)
         except BaseException as own:
             self.recorder.failed("template", own)
 
-    def unhandled(self, _sender: Flask, exception: BaseException, **_: t.Any) -> None:
+    def unhandled(self, sender: Flask, exception: BaseException, **_: t.Any) -> None:
         """Nobody handled *exception*."""
         try:
             recording = self.recorder.current()
             if recording is not None:
+                self._hear(recording, got_request_exception, sender)
                 self.recorder.escaped(recording, exception)
         except BaseException as own:
             self.recorder.failed("exception", own)
+
+    @staticmethod
+    def _hear(recording: Recording, signal: NamedSignal, sender: Flask) -> None:
+        if len(signal.receivers) > 1:  # one is the kit's own
+            heard(recording, signal, sender)
 
 
 def heard(recording: Recording, signal: NamedSignal, app: Flask) -> tuple[str, ...]:

@@ -64,6 +64,8 @@ class Ledger:
         self.names: dict[str, list[t.Any]] = {}
 
     def note(self, name: str, before: t.Any, after: t.Any) -> None:
+        if before is after:
+            return
         row = self.names.setdefault(name, [before, after])
         if row[0] is row[1]:  # nothing of its own so far: what others did is theirs
             row[0] = before
