@@ -13,6 +13,7 @@ from werkzeug.http import parse_date
 from werkzeug.sansio.http import parse_cookie
 
 from flask_ctxkit import ConfigError, CtxKit
+from flask_ctxkit.internals import ACCESS_IS_TOLD
 from flask_ctxkit.report.session_counts import keys
 from flask_ctxkit.session import codec
 from flask_ctxkit.session.codec import Keyring
@@ -122,6 +123,8 @@ def test_a_young_session_is_left_alone(age: int, anew: bool) -> None:
 )
 def test_some_answers_carry_no_cookie(path: str, method: str) -> None:
     """Those that caches keep, those that failed, and where nothing looked at the session."""
+    if path == "/plain" and not ACCESS_IS_TOLD:
+        pytest.skip("before 3.1.3 each session is read when it is opened")
     app = make_app(CTXKIT_SESSION_RESIGN=timedelta(minutes=5))
     assert resent(answer(app, cookie(), path, method)) is None
 
