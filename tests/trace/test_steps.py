@@ -123,7 +123,7 @@ def test_a_url_that_matches_nothing_stands_on_match(
 
 def test_a_view_that_returns_nothing_stands_on_make_response() -> None:
     app = make()
-    app.add_url_rule("/", "index", lambda: None)
+    app.add_url_rule("/", "index", t.cast("t.Any", lambda: None))
     response, trace = fetch(app)
     assert response.status_code == 500
     assert raised(trace) == [("make_response", "make_response", "TypeError")]
