@@ -22,6 +22,9 @@ if t.TYPE_CHECKING:
     from .recording import Noted, Recording
     from .site import Site
 
+AFTER: t.Final = frozenset({"after_this_request", "after_request"})
+TEARDOWN: t.Final = frozenset({"teardown_request", "teardown_appcontext"})
+
 Planned = list[tuple["Phase", t.Any]]
 """The functions that Flask runs one after the other, each with its phase."""
 
@@ -29,11 +32,12 @@ Planned = list[tuple["Phase", t.Any]]
 def note_skipped(recording: Recording, ctx: t.Any) -> None:
     """Note each step that Flask left out before *ctx* was popped."""
     steps = recording.all_steps()
-    if recording.has_request:
+    raised = {site.phase for site in recording.raisers}
+    if raised & AFTER:
         _after_response(recording, ctx, steps)
-        if recording.sent is None and _saves(recording):
-            _not_answered(recording, steps)
-    if internals.ONE_CONTEXT:
+    if recording.kind == "request" and recording.sent is None and _saves(recording):
+        _not_answered(recording, steps)
+    if internals.ONE_CONTEXT or not raised & TEARDOWN:
         return  # since 3.2 every teardown function runs, whatever the others raise
     for phase, planned in _teardown_functions(recording, ctx):
         for step, left in _left_out(steps, phase, planned):

@@ -480,6 +480,16 @@ def test_a_propagated_error_skips_the_saving() -> None:
     assert event.note.endswith("index raised Boom: no response was made to save the session with")
 
 
+def test_a_context_that_no_server_asked_for_skips_no_saving() -> None:
+    app = make()
+    with pytest.raises(Boom), app.test_request_context("/"):
+        session["a"] = 1
+        raise Boom("in a test")
+    (trace,) = app.extensions["ctxkit"].store.newest()
+    assert of(trace, "save_session") == []
+    assert raised(trace)[0][2] == "Boom"
+
+
 def test_a_session_without_a_key_is_not_told_as_saved() -> None:
     app = make()
     app.secret_key = None
