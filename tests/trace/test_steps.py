@@ -482,6 +482,7 @@ def test_a_propagated_error_skips_the_saving() -> None:
 
 def test_a_context_that_no_server_asked_for_skips_no_saving() -> None:
     app = make()
+    app.add_url_rule("/", "index", lambda: "")
     with pytest.raises(Boom), app.test_request_context("/"):
         session["a"] = 1
         raise Boom("in a test")
