@@ -1,270 +1,27 @@
-"""The extension: reads the config, builds the rooms, sets the seams, composes the pipeline."""
+"""The extension: reads the config, builds what the app owns, sets the seams."""
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
-import time
 import typing as t
 import weakref
 
-from flask import request_started
-from flask.logging import default_handler, has_level_handler
 from flask.sessions import SecureCookieSessionInterface
-from werkzeug.wsgi import get_host
 
-from . import internals
 from .config import Config
-from .contexts.registry import Registry
 from .errors import AlreadyRegisteredError
-from .findings.catalogue import Rules
 from .findings.model import Rule
 from .findings.yours import rule_of
-from .pipeline import Pipeline
-from .redact import Redactor
+from .hooks import register_hooks
 from .session.abilities import equip
 from .session.interface import CtxSessionInterface
 from .session.protection import protect
-from .trace.calls import call_app, inner_app
-from .trace.functions import observe_functions, wrap
-from .trace.opening import before_hooks, first_response
-from .trace.pushes import observe_contexts
-from .trace.recorder import KEY, Recorder
-from .trace.recording import Recording, now
-from .trace.signals import SignalSeam
-from .trace.site import HEADERS, make_site
-from .trace.stores.memory import MemoryStore
+from .state import State
 
 if t.TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-    from flask import Flask, Response
-
-    from .contexts.registry import Leak
-    from .session.model import Verdict
-    from .web.pages import Pages
+    from flask import Flask
 
 F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 R = t.TypeVar("R", bound="Rule | t.Callable[..., t.Any]")
-
-logger = logging.getLogger("flask_ctxkit")
-
-
-class State:
-    """What one app owns of the kit, in ``app.extensions["ctxkit"]``.
-
-    It holds the app weakly: the app alone decides how long it lives.
-    """
-
-    def __init__(self, app: Flask, config: Config) -> None:
-        self._app = weakref.ref(app)
-        self.config = config
-        self.started_at = time.time()
-        self.tracing = False
-        self.pages = False
-        self.redactor = Redactor(
-            config.redact,
-            config.redact_allow,
-            cookie_names=(app.config["SESSION_COOKIE_NAME"],),
-        )
-        self.registry = Registry(app.name, config.stuck_after, self.redactor.url)
-        self.rules = Rules(config)
-        self.store = MemoryStore(config.max_traces)
-        self.recorder = Recorder(
-            self.redactor,
-            self.registry,
-            rate=config.trace_rate,
-            limit=config.max_events,
-            app_name=app.name,
-        )
-        self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.link)
-        self.recorder.sinks.append(self.pipeline.finished)
-        self.recorder.on_escape = self.pipeline.explain
-        self.registry.on_leak = self._leaked
-        self.registry.on_orphan = self.recorder.abandon
-        self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
-        self._lock = threading.Lock()
-        self._first_lock = threading.RLock()
-        self._first_pid: int | None = None
-        self._resolved = False
-        self._address = ""
-        self.headers = False
-        self._signal_seam: SignalSeam | None = None
-        self.interface: CtxSessionInterface | None = None
-        """The session interface that the kit installed."""
-        self._pages: Pages | None = None
-
-    @property
-    def app(self) -> Flask:
-        """The app.
-
-        :raises RuntimeError: if it is gone.
-        """
-        app = self._app()
-        if app is None:
-            raise RuntimeError("The app of this kit is gone. Keep a reference to the app.")
-        return app
-
-    def app_or_none(self) -> Flask | None:
-        """The app, or None if it is gone."""
-        return self._app()
-
-    # ------------------------------------------------------- what depends on app.debug
-
-    def resolve(self, app: Flask, environ: WSGIEnvironment) -> None:
-        """Decide what is "auto", at the first request: ``app.run(debug=True)`` sets
-        ``app.debug`` after ``CtxKit(app)``.
-        """
-        with self._lock:
-            if self._resolved:
-                return
-            self.pages = app.debug if self.config.pages == "auto" else self.config.pages
-            try:
-                self.start_tracing(app)
-                if self.pages:
-                    self._open_pages(app)
-                if app.debug:
-                    self._announce(environ)
-                self.pipeline.examine_app(app)
-            except BaseException as own:
-                self.recorder.failed("start", own)
-            self._resolved = True
-
-    def _open_pages(self, app: Flask) -> None:
-        from .web.pages import Pages
-
-        self._pages = Pages(self)
-        self.headers = app.debug if self.config.headers == "auto" else self.config.headers
-
-    def start_tracing(self, app: Flask) -> None:
-        """Set the recorder's seams, once, if tracing is on by now."""
-        wanted = app.debug if self.config.trace == "auto" else self.config.trace
-        if self.tracing or not wanted:
-            return
-        self.tracing = self.registry.recording = True
-        observe_contexts(app, self.recorder)
-        observe_functions(app, self.recorder, self.own_hooks)
-        self._signal_seam = SignalSeam(app, self.recorder)
-        interface = app.session_interface
-        if isinstance(interface, CtxSessionInterface):
-            interface.on_verdict = self.judged
-
-    def judged(self, verdict: Verdict) -> None:
-        """Note *verdict* on the trace of the request that it is about."""
-        # While the session is opened, no recording is bound to the application context yet.
-        recording = getattr(internals.current_request_context(), KEY, None)
-        if recording is not None:
-            recording.verdicts = (*recording.verdicts, verdict)
-            if verdict.severity in {"warning", "error"}:
-                recording.odd = True
-
-    def _announce(self, environ: WSGIEnvironment) -> None:
-        """Log once where the pages are; in debug the log reaches the terminal, like Flask's."""
-        if not has_level_handler(logger):
-            logger.addHandler(default_handler)
-        if not logger.level:
-            logger.setLevel(logging.INFO)
-        if self.pages:
-            root, scheme = environ.get("SCRIPT_NAME", ""), environ["wsgi.url_scheme"]
-            self._address = f"{scheme}://{get_host(environ)}{root}{self.config.url_prefix}"
-            logger.info("ctxkit: %s/", self._address)
-
-    def _leaked(self, leak: Leak) -> None:
-        self.pipeline.examine_leak(leak)
-
-    def link(self, recording: Recording) -> str:
-        """Where the trace of *recording* can be seen, or "" where there are no pages."""
-        return f"{self._address}/requests/{recording.id}" if self._address else ""
-
-    # ------------------------------------------------------------------------ the seam
-
-    def seam(self, app: Flask) -> t.Callable[..., t.Any]:
-        """What answers each call of the app's ``wsgi_app`` from now on."""
-        inner, recorder, prefix = inner_app(app), self.recorder, self.config.url_prefix
-        top = internals.current_app_context
-
-        def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
-            if not self._resolved:
-                self._resolve(environ)
-            if self._pages is not None and environ.get("PATH_INFO", "").startswith(prefix):
-                answer = self._page(environ, start_response)
-                if answer is not None:
-                    return answer
-            before = top(None)
-            if before is not None:
-                self._entered(before, environ)
-            try:
-                if self.tracing:
-                    return call_app(inner, recorder, environ, start_response)
-                return inner(environ, start_response)
-            finally:
-                after = top(None)
-                if after is not None and after is not before:
-                    self._exited(after)
-
-        return wsgi_app
-
-    def _resolve(self, environ: WSGIEnvironment) -> None:
-        app = self._app()
-        if app is not None:
-            self.resolve(app, environ)
-
-    @property
-    def first_done(self) -> bool:
-        """Whether the functions of ``before_first_request`` ran in this process."""
-        return self._first_pid == os.getpid()
-
-    def run_first(self, functions: t.Sequence[t.Callable[[], t.Any]], app: Flask) -> None:
-        """Run *functions* once per process."""
-        with self._first_lock:
-            if self.first_done:
-                return
-            for function in functions:
-                site, _ = make_site("before_first_request", function, app)
-                wrap(site, app.ensure_sync(function), self.recorder)()
-            self._first_pid = os.getpid()
-
-    def add_headers(self, recording: Recording, response: Response) -> None:
-        """Give a viewer who may look the trace's id and the time that each phase took."""
-        if self._pages is None or recording.request is None:
-            return
-        if not self._pages.guard.access(recording.request.environ).look:
-            return
-        start = now()
-        response.headers["X-Ctxkit-Trace"] = recording.id
-        response.headers.add("Server-Timing", recording.server_timing())
-        changes = recording.look_response(response, HEADERS)
-        recording.add((HEADERS, start, now(), changes, None))
-
-    def _page(self, environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
-        assert self._pages is not None
-        try:
-            return self._pages.answer(environ, start_response)
-        except BaseException as own:
-            # The guard fails closed: what can't be decided is the app's to answer.
-            self.recorder.failed("pages", own)
-            return None
-
-    def _entered(self, ctx: t.Any, environ: WSGIEnvironment) -> None:
-        """A call begins while *ctx* is current: legal in tests and inside another request."""
-        try:
-            if "werkzeug.debug.preserve_context" in environ:
-                return
-            if ctx.app.extensions.get("ctxkit") is self:
-                path = environ.get("PATH_INFO", "")
-                recording = getattr(ctx, KEY, None)
-                self.registry.call_begins(internals.whole_context(ctx), recording, path)
-        except BaseException as own:
-            self.recorder.failed("leak check", own)
-
-    def _exited(self, ctx: t.Any) -> None:
-        """A call ended while *ctx*, which it did not find, is current."""
-        try:
-            owner = ctx.app.extensions.get("ctxkit") or self
-            recording = getattr(ctx, KEY, None)
-            owner.registry.call_ends(internals.whole_context(ctx), recording)
-        except BaseException as own:
-            self.recorder.failed("leak check", own)
 
 
 def _has_stock_sessions(app: Flask) -> bool:
@@ -316,7 +73,7 @@ class CtxKit:
             state.rules.add(rule)
         app.extensions["ctxkit"] = state
         self._states.add(state)
-        state.own_hooks = self._register_hooks(app, state)
+        state.own_hooks = register_hooks(app, state, self._before_first)
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 
@@ -340,49 +97,3 @@ class CtxKit:
             state.rules.add(added)
         self._rules.append(added)
         return rule
-
-    def _register_hooks(self, app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
-        """The kit's hooks, so that one runs before all others and the rest after them."""
-        recorder, reference = state.recorder, weakref.ref(app)
-        table, first = app.url_value_preprocessors, self._before_first
-
-        def ctxkit_before_request() -> None:
-            if state.tracing and (request_started.receivers or table):
-                recording = recorder.current()
-                if recording is not None and recording.request is not None:
-                    try:
-                        before_hooks(recording)
-                    except BaseException as own:
-                        recorder.failed("before_request", own)
-            if first and not state.first_done:
-                state.run_first(first, t.cast("Flask", reference()))
-
-        def ctxkit_after_request(response: Response) -> Response:
-            if state.tracing and response is not None:
-                recording = recorder.current()
-                if recording is not None:
-                    try:
-                        if recording.response is not response:
-                            first_response(recording, response, now())
-                        if state.headers:
-                            state.add_headers(recording, response)
-                        recording.saving = now()
-                    except BaseException as own:
-                        recorder.failed("after_request", own)
-            return response
-
-        def ctxkit_teardown_request(exc: BaseException | None) -> None:
-            interface = state.interface
-            if interface is not None:
-                try:
-                    ctx = internals.current_request_context()
-                    app = t.cast("Flask", reference())
-                    interface.finish(app, internals.raw_session(ctx), exc)
-                except BaseException as own:
-                    recorder.failed("teardown_request", own)
-
-        # Flask runs after and teardown functions in reverse, so the first one is the last.
-        app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
-        app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
-        app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
-        return (ctxkit_before_request, ctxkit_after_request, ctxkit_teardown_request)

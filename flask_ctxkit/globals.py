@@ -10,7 +10,7 @@ from werkzeug.local import LocalProxy
 from .errors import NotRegisteredError
 
 if t.TYPE_CHECKING:
-    from .extension import State
+    from .state import State
 
 
 def _current() -> State:

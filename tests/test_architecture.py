@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     # A leaf that reads contexts does so through the one file that may.
     "units": {"errors", "internals"},
     # Only for the type of what it hands out.
-    "globals": {"errors", "extension"},
+    "globals": {"errors", "state"},
     **{room: LEAVES | {room} for room in ROOMS},
     "findings": LEAVES | {"findings"} | RECORDS,
     # What happens to a finished recording: composed by the extension, of the same rooms.
@@ -34,7 +34,10 @@ ALLOWED: dict[str, set[str]] = {
     "web": LEAVES | ROOMS | {"report", "web"},
     "cli": LEAVES | ROOMS | {"report", "cli"},
     "pytest_plugin": LEAVES | ROOMS | {"report"},
-    "extension": LEAVES | ROOMS | {"findings", "pipeline", "report", "web", "cli"},
+    # What one app owns: it composes the rooms, and the extension registers it.
+    "state": LEAVES | ROOMS | {"findings", "pipeline", "report", "web"},
+    "hooks": LEAVES | ROOMS | {"state"},
+    "extension": LEAVES | ROOMS | {"findings", "state", "hooks"},
     "__init__": LEAVES | ROOMS | {"extension", "findings"},
     "__main__": {"cli"},
 }

@@ -31,7 +31,7 @@ from flask_ctxkit import CtxKit
 if t.TYPE_CHECKING:
     from flask import Response
 
-    from flask_ctxkit.extension import State
+    from flask_ctxkit.state import State
     from flask_ctxkit.trace.model import Trace
 
 Headers = list[tuple[str, str]]

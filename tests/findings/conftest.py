@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
-    from flask_ctxkit.extension import State
+    from flask_ctxkit.state import State
     from flask_ctxkit.findings import Finding, Rules
     from flask_ctxkit.trace.model import Trace
 

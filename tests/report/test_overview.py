@@ -14,7 +14,7 @@ from flask_ctxkit.report import contexts, findings, index, stacks
 from flask_ctxkit.report.overview import buckets, totals
 
 if t.TYPE_CHECKING:
-    from flask_ctxkit.extension import State
+    from flask_ctxkit.state import State
 
 Making = t.Callable[..., t.Any]
 

@@ -21,7 +21,7 @@ if t.TYPE_CHECKING:
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
-    from flask_ctxkit.extension import State
+    from flask_ctxkit.state import State
 
 TOKEN: t.Final = "look-" + "a" * 32
 VALUES_TOKEN: t.Final = "values-" + "b" * 32

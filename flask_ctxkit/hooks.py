@@ -1,0 +1,70 @@
+"""The kit's own hooks, registered like anyone's."""
+
+from __future__ import annotations
+
+import typing as t
+import weakref
+
+from flask import request_started
+
+from . import internals
+from .trace.opening import before_hooks, first_response
+from .trace.recording import now
+
+if t.TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from .state import State
+
+
+def register_hooks(
+    app: Flask, state: State, first: t.Sequence[t.Callable[[], t.Any]]
+) -> tuple[t.Callable[..., t.Any], ...]:
+    """Register them so that one runs before all others and the rest after them.
+
+    :param first: what runs before the first request of each process; it may still grow.
+    :return: the hooks.
+    """
+    recorder, reference = state.recorder, weakref.ref(app)
+    table = app.url_value_preprocessors
+
+    def ctxkit_before_request() -> None:
+        if state.tracing and (request_started.receivers or table):
+            recording = recorder.current()
+            if recording is not None and recording.request is not None:
+                try:
+                    before_hooks(recording)
+                except BaseException as own:
+                    recorder.failed("before_request", own)
+        if first and not state.first_done:
+            state.run_first(first, t.cast("Flask", reference()))
+
+    def ctxkit_after_request(response: Response) -> Response:
+        if state.tracing and response is not None:
+            recording = recorder.current()
+            if recording is not None:
+                try:
+                    if recording.response is not response:
+                        first_response(recording, response, now())
+                    if state.headers:
+                        state.add_headers(recording, response)
+                    recording.saving = now()
+                except BaseException as own:
+                    recorder.failed("after_request", own)
+        return response
+
+    def ctxkit_teardown_request(exc: BaseException | None) -> None:
+        interface = state.interface
+        if interface is not None:
+            try:
+                ctx = internals.current_request_context()
+                app = t.cast("Flask", reference())
+                interface.finish(app, internals.raw_session(ctx), exc)
+            except BaseException as own:
+                recorder.failed("teardown_request", own)
+
+    # Flask runs after and teardown functions in reverse, so the first one is the last.
+    app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
+    app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
+    app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
+    return (ctxkit_before_request, ctxkit_after_request, ctxkit_teardown_request)
