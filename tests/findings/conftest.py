@@ -12,8 +12,8 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
-    from flask_ctxkit.state import State
     from flask_ctxkit.findings import Finding, Rules
+    from flask_ctxkit.state import State
     from flask_ctxkit.trace.model import Trace
 
 KEY: t.Final = "9f1c6d2a8b7e4f309f1c6d2a8b7e4f309f1c6d2a8b7e4f30"
