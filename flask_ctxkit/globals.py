@@ -8,9 +8,16 @@ from flask import current_app
 from werkzeug.local import LocalProxy
 
 from .errors import NotRegisteredError
+from .internals import current_app_context
 
 if t.TYPE_CHECKING:
     from .state import State
+
+
+def kit_or_none() -> State | None:
+    """What the current app owns of the kit; None outside of a context or without a kit."""
+    ctx = current_app_context(None)
+    return None if ctx is None else ctx.app.extensions.get("ctxkit")
 
 
 def _current() -> State:

@@ -23,6 +23,7 @@ from .trace.functions import observe_functions, wrap
 from .trace.pushes import observe_contexts
 from .trace.recorder import KEY, Recorder
 from .trace.recording import Recording, now
+from .trace.resources import ResourceSteps
 from .trace.signals import SignalSeam
 from .trace.site import HEADERS, make_site
 from .trace.stores.memory import MemoryStore
@@ -69,6 +70,7 @@ class State:
         self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.link)
         self.recorder.sinks.append(self.pipeline.finished)
         self.recorder.on_escape = self.pipeline.explain
+        self.resource_step = ResourceSteps(self.recorder).note
         self.registry.on_leak = self._leaked
         self.registry.on_orphan = self.recorder.abandon
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()

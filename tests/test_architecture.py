@@ -24,8 +24,8 @@ ALLOWED: dict[str, set[str]] = {
     **{leaf: {"errors", leaf} for leaf in LEAVES},
     # A leaf that reads contexts does so through the one file that may.
     "units": {"errors", "internals"},
-    # Only for the type of what it hands out.
-    "globals": {"errors", "state"},
+    # The state only for the type of what it hands out.
+    "globals": {"errors", "internals", "state"},
     **{room: LEAVES | {room} for room in ROOMS},
     "findings": LEAVES | {"findings"} | RECORDS,
     # What happens to a finished recording: composed by the extension, of the same rooms.

@@ -1,0 +1,37 @@
+"""What is done with a resource, told to whoever watches the app."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from dataclasses import dataclass
+
+from ..globals import kit_or_none
+
+now: t.Final = time.perf_counter_ns
+
+Action = t.Literal["open", "close", "ping", "statement", "commit", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that was done with a resource, from ``start`` to ``end`` by :func:`now`.
+
+    ``name`` is what a trace shows: "open db", or the text of a statement. ``where`` is the
+    "file:line" that asked for it; ``note`` what else there is to say, without values.
+    """
+
+    action: Action
+    name: str
+    where: str | None
+    start: int
+    end: int
+    error: BaseException | None = None
+    note: str | None = None
+
+
+def tell(step: Step) -> None:
+    """Put *step* on the trace of the current context, if the current app records one."""
+    kit = kit_or_none()
+    if kit is not None and kit.tracing:
+        kit.resource_step(step)
