@@ -72,8 +72,9 @@ class CtxKit:
         for rule in self._rules:
             state.rules.add(rule)
         app.extensions["ctxkit"] = state
+        state.first.functions += self._before_first
         self._states.add(state)
-        state.own_hooks = register_hooks(app, state, self._before_first)
+        state.own_hooks = register_hooks(app, state)
         app.wsgi_app = state.seam(app)  # type: ignore[method-assign]
         state.start_tracing(app)
 
@@ -82,8 +83,11 @@ class CtxKit:
 
         It runs once per app, also where several threads get their first request at once: the
         others wait. An exception in it is that request's, and it runs again for the next one.
+        A request that it makes itself doesn't wait for it.
         """
         self._before_first.append(function)
+        for state in self._states:
+            state.first.functions.append(function)
         return function
 
     def rule(self, rule: R) -> R:

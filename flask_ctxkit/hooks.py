@@ -17,15 +17,12 @@ if t.TYPE_CHECKING:
     from .state import State
 
 
-def register_hooks(
-    app: Flask, state: State, first: t.Sequence[t.Callable[[], t.Any]]
-) -> tuple[t.Callable[..., t.Any], ...]:
+def register_hooks(app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ...]:
     """Register them so that one runs before all others and the rest after them.
 
-    :param first: what runs before the first request of each process; it may still grow.
     :return: the hooks.
     """
-    recorder, reference = state.recorder, weakref.ref(app)
+    recorder, first, reference = state.recorder, state.first, weakref.ref(app)
     table = app.url_value_preprocessors
 
     def ctxkit_before_request() -> None:
@@ -36,8 +33,8 @@ def register_hooks(
                     before_hooks(recording)
                 except BaseException as own:
                     recorder.failed("before_request", own)
-        if first and not state.first_done:
-            state.run_first(first, t.cast("Flask", reference()))
+        if first.functions and not first.done:
+            first.run()
 
     def ctxkit_after_request(response: Response) -> Response:
         if state.tracing and response is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import typing as t
@@ -13,6 +12,7 @@ from flask.logging import default_handler, has_level_handler
 from werkzeug.wsgi import get_host
 
 from . import internals
+from .contexts.first_request import FirstRequest
 from .contexts.registry import Registry
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
@@ -73,10 +73,9 @@ class State:
         self.resource_step = ResourceSteps(self.recorder).note
         self.registry.on_leak = self._leaked
         self.registry.on_orphan = self.recorder.abandon
+        self.first = FirstRequest(self._call_first)
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
         self._lock = threading.Lock()
-        self._first_lock = threading.RLock()
-        self._first_pid: int | None = None
         self._resolved = False
         self._address = ""
         self.headers = False
@@ -200,20 +199,10 @@ class State:
         if app is not None:
             self.resolve(app, environ)
 
-    @property
-    def first_done(self) -> bool:
-        """Whether the functions of ``before_first_request`` ran in this process."""
-        return self._first_pid == os.getpid()
-
-    def run_first(self, functions: t.Sequence[t.Callable[[], t.Any]], app: Flask) -> None:
-        """Run *functions* once per process."""
-        with self._first_lock:
-            if self.first_done:
-                return
-            for function in functions:
-                site, _ = make_site("before_first_request", function, app)
-                wrap(site, app.ensure_sync(function), self.recorder)()
-            self._first_pid = os.getpid()
+    def _call_first(self, function: t.Callable[[], t.Any]) -> None:
+        app = self.app
+        site, _ = make_site("before_first_request", function, app)
+        wrap(site, app.ensure_sync(function), self.recorder)()
 
     def add_headers(self, recording: Recording, response: Response) -> None:
         """Give a viewer who may look the trace's id and the time that each phase took."""

@@ -1,0 +1,82 @@
+"""What runs once in each process, before its first request."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import threading
+import typing as t
+
+from ..units import current_unit
+
+Function = t.Callable[[], t.Any]
+PAUSE: t.Final = 0.005
+"""Seconds between two looks of a greenlet that waits."""
+
+
+class FirstRequest:
+    """Functions that run once per process, in their order, before its first request.
+
+    Lives as long as its app. One that raises runs again for the next request, and those
+    after it; those before it do not. A function that is added late runs before the next
+    request.
+
+    :param call: calls one of the functions.
+    """
+
+    def __init__(self, call: t.Callable[[Function], t.Any]) -> None:
+        self.functions: list[Function] = []
+        self._call = call
+        self._ran = (0, 0)
+        """The process, and how many functions ran in it."""
+        self._locks: dict[int, threading.Lock] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether all of them ran in this process."""
+        return self._ran == (os.getpid(), len(self.functions))
+
+    def run(self) -> None:
+        """Run what has not run in this process. Where another unit is at it, wait for that.
+
+        A request that one of the functions makes itself passes.
+
+        :raises Exception: what a function raises.
+        """
+        if self in _running.get():
+            return
+        # One lock per process: a fork inherits a lock as it is, also held by a thread that
+        # it has not. Made late, since gevent may patch locks after the app was loaded.
+        lock = self._locks.setdefault(os.getpid(), threading.Lock())
+        _acquire(lock)
+        token = _running.set((*_running.get(), self))
+        try:
+            self._run()
+        finally:
+            _running.reset(token)
+            lock.release()
+
+    def _run(self) -> None:
+        pid = os.getpid()
+        count = self._ran[1] if self._ran[0] == pid else 0
+        while count < len(self.functions):
+            self._call(self.functions[count])
+            count += 1
+            self._ran = (pid, count)
+
+
+def _acquire(lock: threading.Lock) -> None:
+    # A lock that gevent has not patched would stop the one greenlet that can release it.
+    gevent = sys.modules.get("gevent")
+    if gevent is None or current_unit().kind != "greenlet":
+        lock.acquire()
+        return
+    while not lock.acquire(blocking=False):
+        gevent.sleep(PAUSE)
+
+
+_running: t.Final = contextvars.ContextVar[tuple[FirstRequest, ...]](
+    "flask_ctxkit.first_request", default=()
+)
+"""Whose functions run now: an async one of them runs in a thread of its own."""
