@@ -1,20 +1,30 @@
-"""See Flask's contexts: what is pushed now, what happened, and what is wrong."""
+"""See Flask's contexts: what is pushed now, what happened, and what is wrong.
+
+Each name is imported when it is first asked for: the pytest plugin stands in this package, and
+a test run without Flask pays for none of it. PYTEST_DONT_REWRITE: else pytest would warn where
+this was imported before it began.
+"""
 
 from __future__ import annotations
 
-from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
-from .errors import (
-    AlreadyRegisteredError,
-    ConfigError,
-    CtxKitError,
-    NotRegisteredError,
-    SessionTooLargeError,
-)
-from .extension import CtxKit
-from .globals import current_ctxkit
-from .session.renewal import regenerate_session
-from .session.revocation import revoke_sessions
-from .signals import finding_raised, trace_finished
+import importlib
+import sys
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
+    from .errors import (
+        AlreadyRegisteredError,
+        ConfigError,
+        CtxKitError,
+        NotRegisteredError,
+        SessionTooLargeError,
+    )
+    from .extension import CtxKit
+    from .globals import current_ctxkit
+    from .session.renewal import regenerate_session
+    from .session.revocation import revoke_sessions
+    from .signals import finding_raised, trace_finished
 
 __all__ = [
     "AlreadyRegisteredError",
@@ -34,3 +44,31 @@ __all__ = [
     "unwrap",
 ]
 __version__ = "0.1.0.dev0"
+
+_HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
+    "contexts.locals": ("Local", "LocalProxy", "LocalStack", "unwrap"),
+    "errors": (
+        "AlreadyRegisteredError",
+        "ConfigError",
+        "CtxKitError",
+        "NotRegisteredError",
+        "SessionTooLargeError",
+    ),
+    "extension": ("CtxKit",),
+    "globals": ("current_ctxkit",),
+    "session.renewal": ("regenerate_session",),
+    "session.revocation": ("revoke_sessions",),
+    "signals": ("finding_raised", "trace_finished"),
+}
+"""The public names by the module that defines them."""
+
+if not t.TYPE_CHECKING:  # a type checker reads the imports, and knows a name that is none
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*vars(sys.modules[__name__]), *__all__})
