@@ -129,8 +129,17 @@ class State:
     def start_tracing(self, app: Flask) -> None:
         """Set the recorder's seams, once, if tracing is on by now."""
         wanted = app.debug if self.config.trace == "auto" else self.config.trace
-        if self.tracing or not wanted:
+        if wanted:
+            self.trace_on()
+
+    def trace_on(self) -> None:
+        """Record from now on, whatever ``CTXKIT_TRACE`` says; also where the app was used before.
+
+        A context that was pushed before is not recorded. It stays on, and once is enough.
+        """
+        if self.tracing:
             return
+        app = self.app
         self.tracing = self.registry.recording = True
         observe_contexts(app, self.recorder)
         observe_functions(app, self.recorder, self.own_hooks)

@@ -128,6 +128,24 @@ def test_a_state_whose_app_is_gone_says_so() -> None:
         _ = state.app
 
 
+def test_tracing_can_be_switched_on_late_and_twice() -> None:
+    """After requests were answered, with one running, and whatever the config says."""
+    app = shop(trace=False)
+    app.before_request(lambda: None)
+    CtxKit(app)
+    state, client = app.extensions["ctxkit"], app.test_client()
+    client.get("/")
+    with app.test_request_context("/earlier"):
+        state.trace_on()
+        state.trace_on()
+        client.get("/")
+    (trace,) = state.store.newest()
+    assert (trace.path, trace.status) == ("/", 200)
+    phases = [event.phase for event in trace.events]
+    assert phases.count("view") == phases.count("before_request") == 1
+    assert state.recorder.cost()["failures"] == []
+
+
 def test_registering_late_sees_the_hooks_of_before() -> None:
     app, order = shop(), list[str]()
     app.before_request(lambda: order.append("before"))
