@@ -102,6 +102,7 @@ class Keyring:
         """The keyring of a secret key and its *fallbacks*, numbered from 1 as configured.
 
         :raises TypeError: for an unknown *derivation*, or a key that is neither str nor bytes.
+        :raises UnicodeEncodeError: for half a character (a surrogate) in a key or salt.
         """
         keys: list[t.Any] = [*fallbacks, secret]
         signer = Signer(keys, salt=salt, key_derivation=derivation, digest_method=digest)

@@ -136,9 +136,15 @@ def decrypt(cookie: bytes, name: str, ciphers: t.Sequence[Cipher]) -> tuple[int,
             plain = cipher.decrypt(nonce, sealed, associated)
         except InvalidTag:
             continue
-        text = plain[STAMP:].decode(errors="surrogatepass").rstrip(" ")
-        return number, int.from_bytes(plain[:STAMP], "big"), text
+        return number, int.from_bytes(plain[:STAMP], "big"), _text(plain[STAMP:])
     return None
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode().rstrip(" ")
+    except UnicodeDecodeError:
+        return ""  # genuine, and nothing that JSON could be read from
 
 
 @dataclass(slots=True, eq=False)

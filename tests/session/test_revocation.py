@@ -79,6 +79,8 @@ def test_a_revocation_is_of_one_user(store: Revocations) -> None:
         "x" * 5000,
         "*",
         "\U0001f375",
+        "\ud800",
+        "\ud801",
     ]
     for number, user in enumerate(users):
         store.revoke(user, NOW + number)

@@ -14,7 +14,7 @@ if t.TYPE_CHECKING:
 
 WAIT: t.Final = 1.0
 """How many seconds a writer of the file is waited for."""
-_TABLE: t.Final = "CREATE TABLE IF NOT EXISTS revoked (user TEXT PRIMARY KEY, before INTEGER)"
+_TABLE: t.Final = "CREATE TABLE IF NOT EXISTS revoked (user BLOB PRIMARY KEY, before INTEGER)"
 _RAISE: t.Final = (
     "INSERT INTO revoked VALUES (?, ?) "
     "ON CONFLICT (user) DO UPDATE SET before = max(before, excluded.before)"
@@ -45,7 +45,7 @@ class SqliteRevocations:
         with closing(sqlite3.connect(self.path, timeout=WAIT)) as connection, connection:
             connection.execute(_TABLE)
             connection.execute("DELETE FROM revoked WHERE before < ?", (before - keep,))
-            connection.execute(_RAISE, (user, before))
+            connection.execute(_RAISE, (_key(user), before))
 
     def revoked_before(self, user: str) -> int | None:
         """Until when what was signed for *user* is refused; None if nothing is, also where
@@ -56,12 +56,19 @@ class SqliteRevocations:
         # Not created by reading; and SQLite can't tell a missing file from a forbidden one.
         if not self.path.exists():
             return None
+        key = (_key(user),)
         with closing(sqlite3.connect(self.path, timeout=WAIT)) as connection:
             try:
-                found = connection.execute("SELECT before FROM revoked WHERE user = ?", (user,))
+                found = connection.execute("SELECT before FROM revoked WHERE user = ?", key)
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):  # a first revocation is being written
                     return None
                 raise
             row = found.fetchone()
         return None if row is None else int(row[0])
+
+
+def _key(user: str) -> bytes:
+    # As bytes, since no text of SQLite holds half a character: it would be an error of the
+    # store, and a visitor with such a name could have the store be taken for down.
+    return user.encode(errors="surrogatepass")
