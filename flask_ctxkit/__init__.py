@@ -12,10 +12,12 @@ import sys
 import typing as t
 
 if t.TYPE_CHECKING:
+    from .contexts.legacy import install_legacy
     from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
     from .errors import (
         AlreadyRegisteredError,
         ConfigError,
+        ContextStackError,
         CtxKitError,
         NotRegisteredError,
         SessionTooLargeError,
@@ -29,6 +31,7 @@ if t.TYPE_CHECKING:
 __all__ = [
     "AlreadyRegisteredError",
     "ConfigError",
+    "ContextStackError",
     "CtxKit",
     "CtxKitError",
     "Local",
@@ -38,6 +41,7 @@ __all__ = [
     "SessionTooLargeError",
     "current_ctxkit",
     "finding_raised",
+    "install_legacy",
     "regenerate_session",
     "revoke_sessions",
     "trace_finished",
@@ -46,10 +50,12 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
+    "contexts.legacy": ("install_legacy",),
     "contexts.locals": ("Local", "LocalProxy", "LocalStack", "unwrap"),
     "errors": (
         "AlreadyRegisteredError",
         "ConfigError",
+        "ContextStackError",
         "CtxKitError",
         "NotRegisteredError",
         "SessionTooLargeError",

@@ -40,5 +40,41 @@ class AlreadyRegisteredError(CtxKitError):
     """The app already has a kit; ``evidence["app"]`` names the app."""
 
 
+class ContextStackError(CtxKitError):
+    """A stand-in for one of Flask's old context stacks can't push or pop that context;
+    ``evidence["stack"]`` is its name.
+    """
+
+
 class NotRegisteredError(CtxKitError):
     """The current app has no kit, or there is no current app."""
+
+
+class ResourceError(CtxKitError):
+    """A resource can't be opened the way it is registered; ``evidence["name"]`` names it."""
+
+
+class OutsideContextError(CtxKitError, RuntimeError):
+    """Something that lives in a context was asked for outside of one.
+
+    ``evidence["what"]`` names it. A :exc:`RuntimeError` too, like Flask's own.
+    """
+
+
+class ClosedContextError(OutsideContextError):
+    """The context has ended, and what it held is closed: work outlived its request."""
+
+
+class ReentranceError(CtxKitError, RuntimeError):
+    """What makes something needs it, or waits for who does: going on would never end.
+
+    ``evidence``: its ``name``, the key of the ``unit`` that makes it, and ``where``, the
+    "file:line" that asked for it.
+    """
+
+
+class UnhashableArgumentError(CtxKitError, TypeError):
+    """A function with ``@kit.cached`` was called with what can't be a key.
+
+    ``evidence``: the ``function`` and the ``types`` of the arguments that can't be hashed.
+    """

@@ -7,6 +7,7 @@ objects in two context variables. Since 3.2 one object in one variable is both.
 from __future__ import annotations
 
 import contextvars
+import sys
 import typing as t
 from importlib.metadata import version
 from operator import attrgetter
@@ -44,6 +45,7 @@ REQUEST_PUSH_CODE: t.Final[CodeType | None] = (
     None if ONE_CONTEXT else flask_ctx.RequestContext.push.__code__
 )
 """The function that pushes the application context of a request, on the old line."""
+_APP_POP_CODE: t.Final[CodeType] = AppContext.pop.__code__
 
 
 current_app_context: t.Final = _app_var.get
@@ -62,6 +64,27 @@ def current_request_context() -> Context | None:
         return _request_var.get(None)
     ctx = _app_var.get(None)
     return ctx if ctx is not None and ctx._request is not None else None  # noqa: SLF001
+
+
+def top_request_context() -> Context | None:
+    """The topmost context with a request of the current unit, or None.
+
+    Since 3.2 ``request`` doesn't see it under a context without one.
+    """
+    ctx = current_request_context()
+    if ctx is None and ONE_CONTEXT:
+        stack = request_stack()
+        return stack[-1] if stack else None
+    return ctx
+
+
+def g_of_request(ctx: Context) -> t.Any:
+    """The ``g`` of a request context of the old line.
+
+    :raises RuntimeError: where it is not pushed and no other context is.
+    """
+    own = own_app_context(ctx)
+    return flask_globals.app_ctx.g if own is None else own.g
 
 
 def request_context_maker(cls: t.Any) -> t.Callable[[t.Any, t.Any], Context]:
@@ -126,6 +149,55 @@ def is_current(ctx: Context) -> bool:
 def push_count(ctx: Context) -> int:
     """How many pops *ctx* is away from its end."""
     return int(ctx._push_count) if ONE_CONTEXT else len(ctx._cv_tokens)  # noqa: SLF001
+
+
+def is_ending(ctx: Context) -> bool:
+    """Whether *ctx* is the one whose teardown functions run, for one of them.
+
+    The old line runs them with whatever context is on top, also where one below it is popped.
+    """
+    if ONE_CONTEXT:
+        return bool(ctx._push_count < 1)  # noqa: SLF001
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented
+    while frame is not None and frame.f_code is not _APP_POP_CODE:
+        frame = frame.f_back
+    return frame is not None and frame.f_locals["self"] is ctx
+
+
+def error_of_pop() -> BaseException | None:
+    """What ended a context that is popped without saying so."""
+    return None if ONE_CONTEXT else sys.exc_info()[1]
+
+
+def call_placed(ctx: Context, function: t.Callable[[], object]) -> None:
+    """Call *function* where the application context *ctx*, which was popped, is current again.
+
+    Neither pushed nor popped, and the caller's own context variables stay as they are.
+    """
+
+    def place_and_call() -> None:
+        _app_var.set(ctx)
+        function()
+
+    contextvars.copy_context().run(place_and_call)
+
+
+def call_in_app_context(app: Flask, function: t.Callable[[t.Any], t.Any]) -> t.Any:
+    """Call *function* with a new application context of *app*, which is current meanwhile.
+
+    Neither pushed nor popped: no signal is sent, and no teardown function runs.
+    """
+    ctx: t.Any = type(app).app_context(app)
+
+    def place_and_call() -> t.Any:
+        token = _app_var.set(ctx)
+        if ONE_CONTEXT:
+            ctx._cv_token, ctx._push_count = token, 1  # noqa: SLF001
+        else:
+            ctx._cv_tokens.append(token)  # noqa: SLF001
+        return function(ctx)
+
+    return contextvars.copy_context().run(place_and_call)
 
 
 def request_of(ctx: Context) -> Request | None:
@@ -214,6 +286,11 @@ def whole_context(ctx: Context) -> Context:
     return request_context if own else ctx
 
 
+def is_requests_own(ctx: Context) -> bool:
+    """Whether *ctx*, the current application context, is one that a request pushed."""
+    return request_of(whole_context(ctx)) is not None
+
+
 def after_this_request_functions(ctx: Context) -> t.Sequence[t.Callable[..., t.Any]]:
     """What ``after_this_request`` registered on *ctx* so far."""
     return t.cast("t.Sequence[t.Callable[..., t.Any]]", ctx._after_request_functions)  # noqa: SLF001
@@ -296,3 +373,18 @@ def proxy_parts(proxy: LocalProxy[t.Any]) -> tuple[t.Any, str | None]:
     # Only an attrgetter knows the name; pickling is its one way to tell.
     name = getter.__reduce__()[1][0] if type(getter) is attrgetter else None
     return made_for, name
+
+
+def client_cookies(client: Client) -> list[Cookie]:
+    """Every cookie that a test client holds, of whatever domain and path.
+
+    :raises TypeError: for a client without cookies.
+    """
+    if client._cookies is None:  # noqa: SLF001
+        raise TypeError("Cookies are disabled. Create a client with use_cookies=True.")
+    return list(client._cookies.values())  # noqa: SLF001
+
+
+def give_cookies(client: Client, host: str, headers: t.Sequence[str]) -> None:
+    """Let a test client take ``Set-Cookie`` *headers* as if *host* had sent them."""
+    client._update_cookies_from_response(host, "/", headers)  # noqa: SLF001
