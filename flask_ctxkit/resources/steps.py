@@ -30,6 +30,12 @@ class Step:
     note: str | None = None
 
 
+def is_watched() -> bool:
+    """Whether the current app records: where it does not, a step need not be made."""
+    kit = kit_or_none()
+    return kit is not None and kit.tracing
+
+
 def tell(step: Step) -> None:
     """Put *step* on the trace of the current context, if the current app records one."""
     kit = kit_or_none()
