@@ -20,10 +20,13 @@ if t.TYPE_CHECKING:
         ContextStackError,
         CtxKitError,
         NotRegisteredError,
+        PoolExhaustedError,
+        RolledBackError,
         SessionTooLargeError,
     )
     from .extension import CtxKit
     from .globals import current_ctxkit
+    from .resources.sql import SqlHelper
     from .session.renewal import regenerate_session
     from .session.revocation import revoke_sessions
     from .signals import finding_raised, trace_finished
@@ -38,7 +41,10 @@ __all__ = [
     "LocalProxy",
     "LocalStack",
     "NotRegisteredError",
+    "PoolExhaustedError",
+    "RolledBackError",
     "SessionTooLargeError",
+    "SqlHelper",
     "current_ctxkit",
     "finding_raised",
     "install_legacy",
@@ -58,10 +64,13 @@ _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
         "ContextStackError",
         "CtxKitError",
         "NotRegisteredError",
+        "PoolExhaustedError",
+        "RolledBackError",
         "SessionTooLargeError",
     ),
     "extension": ("CtxKit",),
     "globals": ("current_ctxkit",),
+    "resources.sql": ("SqlHelper",),
     "session.renewal": ("regenerate_session",),
     "session.revocation": ("revoke_sessions",),
     "signals": ("finding_raised", "trace_finished"),

@@ -46,6 +46,21 @@ class ContextStackError(CtxKitError):
     """
 
 
+class PoolExhaustedError(CtxKitError):
+    """A :class:`~flask_ctxkit.SqlHelper` got no connection: its pool has none left.
+
+    ``evidence``: ``holders``, a dict for each connection that is out (``unit``, ``where``,
+    ``seconds``, ``depth``, ``request``), the longest held first; ``waited`` in seconds;
+    ``pool``, how full it is; ``name``, the helper's.
+    """
+
+
+class RolledBackError(CtxKitError):
+    """A block of a :class:`~flask_ctxkit.SqlHelper` ended without an error, or was used after
+    its end, and what it wrote is not committed; ``evidence["where"]`` began it.
+    """
+
+
 class NotRegisteredError(CtxKitError):
     """The current app has no kit, or there is no current app."""
 

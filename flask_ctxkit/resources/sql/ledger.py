@@ -1,0 +1,191 @@
+"""Who has which connection of a helper, and since when."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import typing as t
+from dataclasses import dataclass
+
+from ...errors import PoolExhaustedError
+from ...globals import kit_or_none
+from ...internals import current_request_context, request_of
+from ...redact import Redactor
+from ...units import Unit  # noqa: TC001 - a record's field
+from ..callers import Site, caller
+from ..steps import Step, is_watched, now, tell
+from .connections import Connection
+from .pool import is_exhausted
+
+if t.TYPE_CHECKING:
+    from .levels import Level
+    from .pool import Gauge, Pool, Taken
+
+R = t.TypeVar("R")
+
+SHOWN: t.Final = 3
+"""Holders that the message of an error names; its evidence has them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a connection: ``where`` is the "file:line" that took it, ``seconds`` how long
+    ago. ``depth`` is 1 for the outermost ``with db`` of its unit and 0 for an independent
+    pair; ``request`` is like "GET /cart", or None.
+    """
+
+    unit: Unit
+    where: str
+    seconds: float
+    depth: int
+    request: str | None
+
+    def __str__(self) -> str:
+        during = f" in {self.request}" if self.request else ""
+        return (
+            f"{self.unit.key} ({self.unit.name}) at {self.where} for {self.seconds:.1f} s{during}"
+        )
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """The record as plain data, with the unit's key and name."""
+        return {
+            "unit": self.unit.key,
+            "name": self.unit.name,
+            "where": self.where,
+            "seconds": round(self.seconds, 3),
+            "depth": self.depth,
+            "request": self.request,
+        }
+
+
+class Claim(t.NamedTuple):
+    """Who asks for a connection, as it is cheap to note: it is put into words when asked for."""
+
+    serial: int
+    unit: Unit
+    site: Site
+    since: int
+    depth: int
+    request: tuple[str, str] | None
+
+
+class Ledger(t.Generic[R]):
+    """The connections that one helper has out, and the stack of levels of each unit.
+
+    Each step on :attr:`held` and :attr:`waiting` is atomic; :attr:`stacks` is changed under
+    the lock, since a generator may be closed by another unit than the one that began it.
+    """
+
+    def __init__(self, name: str, pool: Pool, *, as_dicts: bool) -> None:
+        self.name = name
+        self.pool = pool
+        self.as_dicts = as_dicts
+        self.failed = 0
+        self.held: dict[int, Connection[R]] = {}
+        self.waiting: dict[int, Claim] = {}
+        self.stacks: dict[Unit, list[Level[R]]] = {}
+        # Reentrant: the collector may close a generator while its thread is in here.
+        self.lock = threading.RLock()
+        self._serials = itertools.count()
+        self._redactor = Redactor()
+        self._pid = os.getpid()
+        self._inherited: list[object] = []
+
+    def take(self, unit: Unit, depth: int) -> Connection[R]:
+        """A connection for *unit*.
+
+        :raises PoolExhaustedError: if the pool has none left.
+        """
+        claim = Claim(next(self._serials), unit, caller(), now(), depth, _request())
+        self.waiting[claim.serial] = claim
+        raised: BaseException | None = None
+        try:
+            taken = self._taken(claim)
+            self.held[claim.serial] = connection = Connection(self, claim, taken)
+        except BaseException as error:
+            raised = error
+            raise
+        finally:
+            self.waiting.pop(claim.serial, None)
+            if is_watched():
+                note = None if raised is not None else self._note(depth)
+                where = str(claim.site)
+                tell(Step("open", f"open {self.name}", where, claim.since, now(), raised, note))
+        return connection
+
+    def _taken(self, claim: Claim) -> Taken:
+        try:
+            return self.pool.take()
+        except Exception as error:
+            if not is_exhausted(error):
+                raise
+            raise self._exhausted(claim) from error
+
+    def _note(self, depth: int) -> str:
+        level = f"depth {depth}" if depth else "a pair of its own"
+        return f"{level}; {len(self.held)} held, {self.cursors} cursors open; pool {self.gauge()}"
+
+    @property
+    def cursors(self) -> int:
+        """Cursors that are open, of all units."""
+        return sum(len(connection.cursors) for connection in [*self.held.values()])
+
+    def gauge(self) -> Gauge:
+        """How full the pool is."""
+        return self.pool.gauge()
+
+    def after_fork(self) -> None:
+        """Forget what the parent has out, once, in a child.
+
+        It is kept all the same: what is let go of is rolled back, over the parent's socket.
+        """
+        if self._pid != os.getpid():
+            self._inherited.append((self.held, self.waiting, self.stacks))
+            self.held, self.waiting, self.stacks = {}, {}, {}
+            self._pid = os.getpid()
+
+    # ---------------------------------------------------------------------- holders
+
+    def holders(self) -> tuple[Holder, ...]:
+        """Who has a connection now, the longest first."""
+        self.after_fork()
+        found = [self._holder(connection.claim) for connection in [*self.held.values()]]
+        return tuple(sorted(found, key=lambda holder: -holder.seconds))
+
+    def _holder(self, claim: Claim) -> Holder:
+        seconds = (now() - claim.since) / 1e9
+        request = None if claim.request is None else self._worded(*claim.request)
+        return Holder(claim.unit, str(claim.site), seconds, claim.depth, request)
+
+    def _worded(self, method: str, path: str) -> str:
+        kit = kit_or_none()
+        redactor = self._redactor if kit is None else kit.redactor
+        return f"{method} {redactor.url(path)}"
+
+    def _exhausted(self, claim: Claim) -> PoolExhaustedError:
+        holders, waited = self.holders(), (now() - claim.since) / 1e9
+        own = sum(holder.unit == claim.unit for holder in holders)
+        shown = "; ".join(str(holder) for holder in holders[:SHOWN])
+        more = f"; and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
+        who = f"held by {shown}{more}" if holders else "and nobody holds one through this helper"
+        advice = (
+            f"{claim.unit.key}, which asks, holds {own} itself: let its blocks share one "
+            'connection (nested="savepoint", transaction()).'
+            if own
+            else "Leave blocks sooner, above all before slow calls, or let the pool be larger."
+        )
+        return PoolExhaustedError(
+            f"{self.name!r} has no connection left after {waited:.1f} s (taken: {self.gauge()}), "
+            f"{who}. {advice}",
+            name=self.name,
+            waited=waited,
+            holders=[holder.as_dict() for holder in holders],
+            pool=str(self.gauge()),
+        )
+
+
+def _request() -> tuple[str, str] | None:
+    context = current_request_context()
+    request = None if context is None else request_of(context)
+    return None if request is None else (request.method, request.path)

@@ -1,0 +1,195 @@
+"""A level is one open block of a unit: its cursor, on a connection or a savepoint of it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...errors import RolledBackError
+from ...units import Unit, current_unit
+from ..callers import Site, caller
+
+if t.TYPE_CHECKING:
+    from types import FrameType
+
+    from .connections import Connection
+    from .cursors import Cursor
+    from .ledger import Ledger
+
+R = t.TypeVar("R")
+
+
+class Level(t.Generic[R]):
+    """One open block.
+
+    ``frame`` is the frame whose ``with`` entered it, where that is known: two generators of
+    one thread take turns, and one may be closed by another thread, so the top of the stack is
+    not always the level that is left. ``savepoint`` is its name, or None for a level with a
+    connection of its own.
+    """
+
+    __slots__ = ("connection", "cursor", "frame", "orphaned", "savepoint", "site", "unit")
+
+    def __init__(
+        self,
+        unit: Unit,
+        frame: FrameType | None,
+        connection: Connection[R],
+        cursor: Cursor[R],
+        savepoint: str | None = None,
+    ) -> None:
+        self.unit = unit
+        self.frame = frame
+        self.connection = connection
+        self.cursor = cursor
+        self.savepoint = savepoint
+        self.site: Site = connection.claim.site if savepoint is None else caller()
+        self.orphaned = False
+
+    def end(self, error: BaseException | None) -> None:
+        """Commit or roll back what was done in it, and give back what it took.
+
+        :raises RolledBackError: if it ended well, and still can't be committed.
+        """
+        if self.orphaned:
+            if error is None:
+                raise RolledBackError(
+                    f"What the block of {self.site} wrote was rolled back: the one that it is "
+                    "nested in ended before it. Leave blocks in reverse order.",
+                    where=str(self.site),
+                    reason="left in the wrong order",
+                )
+        elif self.savepoint is None:
+            self.connection.end(error)
+        else:
+            _end_savepoint(self, error)
+
+
+def enter(ledger: Ledger[R], frame: FrameType | None, *, share: bool) -> Level[R]:
+    """Open a level on top of the stack of the current unit.
+
+    :param share: take a savepoint of the level below, if there is one, and no connection.
+    """
+    ledger.after_fork()
+    unit = current_unit()
+    stack = ledger.stacks.get(unit, ())
+    if share and stack:
+        level = _savepoint(stack[-1], unit, frame, len(stack) + 1)
+    else:
+        level = alone(ledger, unit, frame, len(stack) + 1)
+    with ledger.lock:
+        ledger.stacks.setdefault(unit, []).append(level)
+    return level
+
+
+def alone(
+    ledger: Ledger[R], unit: Unit, frame: FrameType | None = None, depth: int = 0
+) -> Level[R]:
+    """A level with a connection of its own, on no stack."""
+    connection = ledger.take(unit, depth)
+    try:
+        return Level(unit, frame, connection, connection.cursor())
+    except BaseException as error:
+        # Seen from outside this is a block that failed at once.
+        connection.end(error)
+        raise
+
+
+def leave(ledger: Ledger[R], level: Level[R], error: BaseException | None) -> None:
+    """End *level*, which need not be on top, nor the current unit's."""
+    inner = _taken_off(ledger, level)
+    level.frame = None
+    if inner and not level.orphaned:
+        for other in inner:
+            other.orphaned = True
+        level.end(error or _left_first(level, inner[0]))
+        if error is None:
+            raise _left_first(level, inner[0])
+        return
+    level.end(error)
+
+
+def _taken_off(ledger: Ledger[R], level: Level[R]) -> list[Level[R]]:
+    """Take *level* off its stack; the levels that are savepoints inside of it."""
+    with ledger.lock:
+        stack = ledger.stacks.get(level.unit, [])
+        place = stack.index(level) if level in stack else len(stack)
+        inner = [
+            other
+            for other in stack[place + 1 :]
+            if other.savepoint is not None and other.connection is level.connection
+        ]
+        del stack[place : place + 1]
+        if not stack:
+            ledger.stacks.pop(level.unit, None)
+    return inner
+
+
+def _left_first(level: Level[t.Any], inner: Level[t.Any]) -> RolledBackError:
+    return RolledBackError(
+        f"The block of {level.site} was left before the one of {inner.site}, which is nested in "
+        "it, so both were rolled back. Leave blocks in reverse order.",
+        where=str(level.site),
+        inner=str(inner.site),
+        reason="left in the wrong order",
+    )
+
+
+def level_of(ledger: Ledger[R], frame: FrameType) -> Level[R] | None:
+    """The level that *frame* leaves: the one that it entered, else the current unit's last."""
+    own = ledger.stacks.get(current_unit(), [])
+    if own and own[-1].frame is frame:
+        return own[-1]
+    with ledger.lock:
+        for stack in ledger.stacks.values():
+            for level in reversed(stack):
+                if level.frame is frame:
+                    return level
+    # An ExitStack's, or entered by hand: its frame is not there any more.
+    return next((level for level in reversed(own) if level.frame is None), own[-1] if own else None)
+
+
+# -------------------------------------------------------------------------- savepoints
+
+
+def _savepoint(outer: Level[R], unit: Unit, frame: FrameType | None, depth: int) -> Level[R]:
+    connection, name = outer.connection, f"ctxkit_{depth}"
+    if getattr(connection.driver, "in_transaction", None) is False:
+        # SQLite's module begins none before a savepoint, so releasing that would commit.
+        _run(connection, "BEGIN")
+    cursor = connection.cursor()
+    try:
+        connection.step("statement", lambda: _run(connection, f"SAVEPOINT {name}"), "savepoint")
+        return Level(unit, frame, connection, cursor, name)
+    except BaseException:
+        connection.close_cursor(cursor)
+        raise
+
+
+def _end_savepoint(level: Level[R], error: BaseException | None) -> None:
+    connection, name = level.connection, level.savepoint
+    level.cursor.close()
+
+    def release() -> None:
+        _run(connection, f"RELEASE SAVEPOINT {name}")
+
+    def undo() -> None:
+        _run(connection, f"ROLLBACK TO SAVEPOINT {name}")
+        release()
+
+    if error is not None:
+        connection.undo(undo, "rollback to savepoint of")
+        return
+    try:
+        connection.check()
+        connection.step("commit", release, "release savepoint")
+    except BaseException:
+        connection.undo(undo, "rollback to savepoint of")
+        raise
+
+
+def _run(connection: Connection[t.Any], sql: str) -> None:
+    cursor = connection.driver.cursor()
+    try:
+        cursor.execute(sql)
+    finally:
+        cursor.close()

@@ -1,0 +1,112 @@
+"""A statement that runs, told on the trace of the context that asked for it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...globals import kit_or_none
+from ...internals import current_app_context, current_request_context
+from ..callers import caller
+from ..steps import Step, now, tell
+from .wording import ordinal, text_of
+
+if t.TYPE_CHECKING:
+    from ...state import State
+    from .wording import Dialect
+
+REPEATS: t.Final = "_ctxkit_statements"
+"""The attribute of a context that counts its statements by their text."""
+COUNTED: t.Final = 1000
+"""Different statements that are counted in one context."""
+_LARGEST: t.Final = 2**62
+
+
+class Statement:
+    """One run of a statement: its text and shape, its time, and the rows that came of it.
+
+    It is told as soon as its rows are known: when it has run, where the driver says their
+    number, else when they were fetched, or the next statement begins.
+    """
+
+    __slots__ = ("_busy", "_kit", "_note", "_site", "_start", "_text", "rows", "told")
+
+    def __init__(self, kit: State, sql: object, dialect: Dialect, shape: str) -> None:
+        self._kit = kit
+        self._text = kit.redactor.text(text_of(sql, dialect))
+        self._note = shape
+        self._site = str(caller())
+        self._busy = 0
+        self._start = now()
+        self.rows: int | None = None
+        self.told = False
+
+    def ran(self, driver: t.Any) -> None:
+        """It ran; *driver* is the driver's cursor. Never raises."""
+        self._busy = now() - self._start
+        try:
+            count = driver.rowcount
+            known = type(count) is int and 0 <= count < _LARGEST
+            self.rows = count if known else None
+            if known or driver.description is None:
+                self.tell()
+            else:
+                self.rows = 0
+        except BaseException as own:
+            self._kit.recorder.failed("statement", own)
+
+    def fetched(self, rows: int, since: int) -> None:
+        """So many rows were fetched since then; their time is the statement's."""
+        if not self.told and self.rows is not None:
+            self.rows += rows
+            self._busy += now() - since
+
+    def failed(self, error: BaseException) -> None:
+        """It raised, at once or while its rows were fetched."""
+        if not self._busy:
+            self._busy = now() - self._start
+        self.tell(error)
+
+    def tell(self, error: BaseException | None = None) -> None:
+        """Put it on the trace, once. Never raises."""
+        if self.told:
+            return
+        self.told = True
+        try:
+            end = self._start + self._busy
+            note = self._notes()
+            tell(Step("statement", self._text, self._site, self._start, end, error, note))
+        except BaseException as own:
+            self._kit.recorder.failed("statement", own)
+
+    def _notes(self) -> str | None:
+        rows = None if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        times = _times(self._text)
+        repeated = f"repeated: {ordinal(times)} time in this context" if times > 1 else None
+        return "; ".join(filter(None, (rows, self._note, repeated))) or None
+
+
+def begin(
+    sql: object, dialect: Dialect, shape: t.Callable[[object], str], parameters: t.Sequence[object]
+) -> Statement | None:
+    """A statement that is about to run; None where nobody watches. Never raises."""
+    kit = kit_or_none()
+    if kit is None or not kit.tracing:
+        return None
+    try:
+        told = shape(parameters[0]) if parameters else "no parameters"
+        return Statement(kit, sql, dialect, told)
+    except BaseException as own:
+        kit.recorder.failed("statement", own)
+        return None
+
+
+def _times(text: str) -> int:
+    """How often *text* ran in the current context, with this time."""
+    context = current_request_context() or current_app_context(None)
+    if context is None:
+        return 1
+    counts: dict[str, int] = context.__dict__.setdefault(REPEATS, {})
+    times = counts.get(text, 0) + 1
+    if times > 1 or len(counts) < COUNTED:
+        counts[text] = times
+    return times
