@@ -16,15 +16,18 @@ if t.TYPE_CHECKING:
     from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
     from .errors import (
         AlreadyRegisteredError,
+        ClosedContextError,
         ConfigError,
         ContextStackError,
         CtxKitError,
         NotRegisteredError,
+        OutsideContextError,
         PoolExhaustedError,
         RolledBackError,
         SessionTooLargeError,
     )
     from .extension import CtxKit
+        UnhashableArgumentError,
     from .globals import current_ctxkit
     from .resources.sql import SqlHelper
     from .session.renewal import regenerate_session
@@ -35,6 +38,7 @@ __all__ = [
     "AlreadyRegisteredError",
     "ConfigError",
     "ContextStackError",
+    "ClosedContextError",
     "CtxKit",
     "CtxKitError",
     "Local",
@@ -43,12 +47,14 @@ __all__ = [
     "NotRegisteredError",
     "PoolExhaustedError",
     "RolledBackError",
+    "OutsideContextError",
     "SessionTooLargeError",
     "SqlHelper",
     "current_ctxkit",
     "finding_raised",
     "install_legacy",
     "regenerate_session",
+    "UnhashableArgumentError",
     "revoke_sessions",
     "trace_finished",
     "unwrap",
@@ -64,15 +70,18 @@ _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
         "ContextStackError",
         "CtxKitError",
         "NotRegisteredError",
+        "ClosedContextError",
         "PoolExhaustedError",
         "RolledBackError",
         "SessionTooLargeError",
     ),
+        "OutsideContextError",
     "extension": ("CtxKit",),
     "globals": ("current_ctxkit",),
     "resources.sql": ("SqlHelper",),
     "session.renewal": ("regenerate_session",),
     "session.revocation": ("revoke_sessions",),
+        "UnhashableArgumentError",
     "signals": ("finding_raised", "trace_finished"),
 }
 """The public names by the module that defines them."""

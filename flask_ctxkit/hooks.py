@@ -8,6 +8,7 @@ import weakref
 from flask import request_started
 
 from . import internals
+from .resources.scope import KEY, end_scope
 from .trace.opening import before_hooks, first_response
 from .trace.recording import now
 
@@ -64,4 +65,25 @@ def register_hooks(app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ..
     app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)
     app.after_request_funcs.setdefault(None, []).insert(0, ctxkit_after_request)
     app.teardown_request_funcs.setdefault(None, []).insert(0, ctxkit_teardown_request)
-    return (ctxkit_before_request, ctxkit_after_request, ctxkit_teardown_request)
+    return (
+        ctxkit_before_request, ctxkit_after_request, ctxkit_teardown_request,
+        ctxkit_teardown_appcontext,
+    )  # fmt: skip
+
+
+def register_closing(app: Flask) -> None:
+    """Close what a context holds after all other teardown functions of *app*; once is enough.
+
+    An app without resources is not even asked.
+    """
+    functions = app.teardown_appcontext_funcs
+    if ctxkit_teardown_appcontext not in functions:
+        # A new list: a context that ends just now reads the old one backward.
+        app.teardown_appcontext_funcs = [ctxkit_teardown_appcontext, *functions]
+
+
+def ctxkit_teardown_appcontext(exc: BaseException | None) -> None:
+    """Close what the context that ends holds, while it still is current."""
+    ctx = internals.current_app_context(None)
+    if ctx is not None and KEY in ctx.__dict__ and internals.is_ending(ctx):
+        end_scope(ctx, exc)

@@ -17,6 +17,7 @@ from .contexts.registry import Registry
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
+from .resources.health import Resources
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
@@ -71,6 +72,7 @@ class State:
         self.recorder.sinks.append(self.pipeline.finished)
         self.recorder.on_escape = self.pipeline.explain
         self.resource_step = ResourceSteps(self.recorder).note
+        self.resources = Resources(self.app_or_none, self.recorder.describe)
         self.registry.on_leak = self._leaked
         self.registry.on_orphan = self.recorder.abandon
         self.first = FirstRequest(self._call_first)

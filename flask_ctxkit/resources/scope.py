@@ -1,0 +1,329 @@
+"""What one context holds: opened on first use, closed last-in first-out when it ends.
+
+The scope hangs on the context object itself, not on ``g``: who copies, clears or lists ``g``
+neither copies nor loses nor sees what is open. It ends in one of three ways, each exactly once:
+in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
+another teardown function raised and Flask skipped the rest; or, where nobody ever popped the
+context, when it is collected.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import typing as t
+import warnings
+import weakref
+from dataclasses import dataclass
+
+from .. import internals
+from ..errors import ClosedContextError, NotRegisteredError, OutsideContextError
+from ..globals import kit_or_none
+from .callers import caller
+from .once import Slot, Slots, Waits, once
+from .steps import Step, now, tell
+
+if t.TYPE_CHECKING:
+    from flask import Flask
+
+    from ..units import Unit
+    from .recipe import Close, Recipe
+
+KEY: t.Final = "_ctxkit_scope"
+"""The attribute of an application context that holds its scope."""
+logger = logging.getLogger("flask_ctxkit")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who opened what: ``where`` is the "file:line" that asked for it, ``age_s`` the seconds
+    since then, ``state`` "opening", "open" or "closing".
+    """
+
+    resource: str
+    unit: Unit
+    where: str | None
+    age_s: float
+    state: t.Literal["opening", "open", "closing"]
+
+
+class Tallies(t.Protocol):
+    """Whoever counts what becomes of resources, for one app."""
+
+    waits: Waits
+
+    def opened(self, name: str) -> None: ...
+    def closed(self, name: str, *, failed: bool, forgotten: bool) -> None: ...
+    def keep(self, scope: Scope) -> None: ...
+
+
+class _Open:
+    """Something that is open; compared by identity."""
+
+    __slots__ = ("close", "recipe", "slot")
+
+    def __init__(self, slot: Slot, recipe: Recipe, close: Close | None) -> None:
+        self.slot = slot
+        self.recipe = recipe
+        self.close = close
+
+
+class Scope:
+    """What one context holds, from its first use to the context's end.
+
+    :param ctx: the application context that it hangs on; held weakly, as its owner.
+    """
+
+    def __init__(self, tallies: Tallies, ctx: t.Any) -> None:
+        self.slots: Slots = {}
+        """What is opened or open, by recipe."""
+        self.cached: dict[t.Any, Slots] = {}
+        """What ``@kit.cached`` keeps, by function."""
+        self.ended = False
+        self._tallies = tallies
+        self._app: t.Callable[[], Flask | None] = weakref.ref(ctx.app)
+        self._app_name = ctx.app.name
+        self._context = weakref.ref(ctx)
+        self._stack: list[_Open] = []
+        self._closing: _Open | None = None
+        self._closed: set[Recipe] | None = None
+        self._error: BaseException | None = None
+        self._is_lost = False
+        self._pid = os.getpid()
+
+    @property
+    def waits(self) -> Waits:
+        """Who waits for what, in the whole app."""
+        return self._tallies.waits
+
+    # ------------------------------------------------------------------------ opening
+
+    def open(self, name: str, recipe: Recipe) -> t.Any:
+        """The object that *recipe* opens, opened now if it is not.
+
+        :raises ClosedContextError: where the context ended meanwhile.
+        :raises ReentranceError: where opening it needs itself.
+        """
+        new = Slot(name, str(caller()))
+        return once(self.slots, recipe, lambda slot: self._open(recipe, slot), new, self.waits)
+
+    def _open(self, recipe: Recipe, slot: Slot) -> t.Any:
+        if self._closed is not None and recipe in self._closed:
+            raise closed(f"{slot.name} was closed a moment ago, since its context ends.")
+        start = now()
+        try:
+            value, close = recipe.open()
+        except BaseException as error:
+            tell(Step("open", f"open {slot.name}", slot.where, start, now(), error))
+            raise
+        tell(Step("open", f"open {slot.name}", slot.where, start, now()))
+        self._tallies.opened(slot.name)
+        if not self._stack:
+            self._tallies.keep(self)
+        opened = _Open(slot, recipe, close)
+        self._stack.append(opened)
+        if self.ended:
+            self._too_late(opened)
+        return value
+
+    def _too_late(self, opened: _Open) -> None:
+        """The context ended while it was opened; whoever takes it off the stack closes it."""
+        try:
+            self._stack.remove(opened)
+        except ValueError:
+            pass  # the end itself found it
+        else:
+            self._close(opened, self._error)
+        raise closed(f"The context ended while {opened.slot.name} was opened, so it was closed.")
+
+    # ------------------------------------------------------------------------- ending
+
+    def end(self, error: BaseException | None) -> None:
+        """Close what is open, last in first out; one that fails stops no other.
+
+        A close may still use what was opened before, and even open what was not; not what is
+        closed already.
+
+        :param error: the exception that ended the context.
+        :raises BaseException: what is no ``Exception`` (a Ctrl-C) and came while closing, once
+            all is closed.
+        """
+        self._closed, self._error = set(), error
+        interrupt = self._drain(error)
+        self._detach()
+        self.ended = True
+        interrupt = self._drain(error) or interrupt  # what was opened just then
+        self._error, self.cached = None, {}
+        if interrupt is not None:
+            raise interrupt
+
+    def _detach(self) -> None:
+        """When the context is pushed again, it begins anew."""
+        ctx = self._context()
+        if ctx is not None and ctx.__dict__.get(KEY) is self:
+            ctx.__dict__.pop(KEY, None)
+            ctx.__dict__.pop("pop", None)
+
+    def _drain(self, error: BaseException | None) -> BaseException | None:
+        interrupt: BaseException | None = None
+        while self._stack:
+            try:
+                opened = self._stack.pop()
+            except IndexError:
+                break  # another thread took the last one
+            failure = self._close(opened, error)
+            if failure is not None and not isinstance(failure, Exception):
+                interrupt = interrupt or failure
+        return interrupt
+
+    def _close(self, opened: _Open, error: BaseException | None) -> BaseException | None:
+        slot, failure, start = opened.slot, None, now()
+        before, self._closing = self._closing, opened
+        try:
+            if opened.close is not None:
+                opened.close(error)
+        except BaseException as raised:
+            # A context manager may hand on what ended the context: that is no failure of it.
+            failure = None if raised is error else raised
+        self._closing = before
+        if self._closed is not None:
+            self._closed.add(opened.recipe)
+        if self.slots.get(opened.recipe) is slot:
+            del self.slots[opened.recipe]
+        tell(Step("close", f"close {slot.name}", slot.where, start, now(), failure))
+        self._tallies.closed(slot.name, failed=failure is not None, forgotten=self._is_lost)
+        if failure is not None:
+            logger.error(
+                "Closing %s, opened at %s, failed", slot.name, slot.where, exc_info=failure
+            )
+        return failure
+
+    def forgotten(self) -> None:
+        """Close what nobody closed, and warn. Nothing in a forked child: it is its parent's."""
+        if not self._stack or self._pid != os.getpid():
+            return
+        names = ", ".join(
+            f"{opened.slot.name} (opened at {opened.slot.where} by {opened.slot.unit.name})"
+            for opened in reversed(self._stack)
+        )
+        self._is_lost = True
+        app = self._app()
+        try:
+            if app is None:
+                self.end(None)
+            else:
+                internals.call_in_app_context(app, self._end_in)
+        finally:
+            warnings.warn(
+                f"A context of the app {self._app_name!r} was dropped without being popped, and "
+                f"left open: {names}. Use a with block, which pops it: with app.app_context(): ...",
+                ResourceWarning,
+                stacklevel=2,
+            )
+
+    def _end_in(self, ctx: t.Any) -> None:
+        """End where *ctx* stands in for the context that is gone."""
+        ctx.__dict__[KEY] = self
+        self._context = weakref.ref(ctx)
+        self.end(None)
+
+    def __del__(self) -> None:
+        self.forgotten()
+
+    # -------------------------------------------------------------------------- asked
+
+    def holders(self) -> tuple[Holder, ...]:
+        """What is opened, open or being closed, in the order of opening."""
+        closing = self._closing
+        open_now = [*self._stack, *([closing] if closing is not None else [])]
+        slots = [opened.slot for opened in open_now]
+        making = [slot for slot in list(self.slots.values()) if slot.state == "making"]
+        moment = now()
+        return tuple(
+            Holder(
+                resource=slot.name,
+                unit=slot.unit,
+                where=slot.where,
+                age_s=(moment - slot.since) / 1e9,
+                state="closing" if closing is not None and slot is closing.slot
+                else "opening" if slot.state == "making" else "open",
+            )
+            for slot in (*slots, *(slot for slot in making if slot not in slots))
+        )  # fmt: skip
+
+
+def current_scope(what: str) -> Scope:
+    """The scope of the context on top, made now if it has none.
+
+    :param what: what is asked for, for messages.
+    :raises OutsideContextError: outside of a context.
+    :raises ClosedContextError: in one that was popped, such as a thread that outlives its
+        request sees.
+    :raises NotRegisteredError: where the app has no kit.
+    """
+    ctx = internals.current_app_context(None)
+    if ctx is None:
+        raise OutsideContextError(
+            f"{what} was asked for outside of a context, which it would live in. Push one: "
+            "with app.app_context(): ...",
+            what=what,
+        )
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    return _attach(ctx, what) if scope is None else scope
+
+
+def _attach(ctx: t.Any, what: str) -> Scope:
+    kit = kit_or_none()
+    if kit is None:
+        raise NotRegisteredError(
+            f"{what} was asked for in a context of {ctx.app.name!r}, which has no kit. Add "
+            "kit.init_app(app) in its factory.",
+            app=ctx.app.name,
+        )
+    if not internals.is_pushed(ctx):
+        raise closed(f"{what} was asked for in a context that has ended.")
+    new = Scope(kit.resources, ctx)
+    scope: Scope = ctx.__dict__.setdefault(KEY, new)
+    if scope is new:
+        ctx.pop = _closing_pop(weakref.ref(ctx))
+    return scope
+
+
+def end_scope(ctx: t.Any, error: BaseException | None) -> None:
+    """Close all that *ctx* holds, while it is current. Nothing where it holds nothing."""
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    if scope is not None:
+        scope.end(error)
+
+
+def end_behind(ctx: t.Any, error: BaseException | None) -> None:
+    """Close all that *ctx* still holds although it was popped, with the context in place."""
+    if KEY in ctx.__dict__ and not internals.is_pushed(ctx):
+        internals.call_placed(ctx, lambda: end_scope(ctx, error))
+
+
+def _closing_pop(reference: weakref.ref[t.Any]) -> t.Callable[..., None]:
+    """The ``pop`` of one context: its class's, and then whatever was skipped is closed.
+
+    Set on the context when it first holds something, so that others pay nothing for it, and
+    weakly, so that it keeps no context alive.
+    """
+
+    def pop(*args: t.Any, **kwargs: t.Any) -> None:
+        ctx = t.cast("t.Any", reference())
+        error = args[0] if args else kwargs.get("exc", internals.error_of_pop())
+        try:
+            type(ctx).pop(ctx, *args, **kwargs)
+        finally:
+            end_behind(ctx, error)
+
+    return pop
+
+
+def closed(what: str) -> ClosedContextError:
+    """The error for whoever comes too late."""
+    return ClosedContextError(
+        f"{what} Work that outlives its request needs a context of its own: push one, "
+        "with app.app_context(): ...",
+        what=what,
+    )
