@@ -30,11 +30,15 @@ ENCRYPTED: t.Final = "~e1~"
 MAX_JSON: t.Final = 8 * 1024 * 1024
 """The most bytes that a signed payload may expand to. zlib expands at most 1032 times, so a
 cookie within the browsers' limit of 4096 bytes never gets here."""
+LONGEST_TIME: t.Final = 8
+"""The most bytes of a time of signing."""
 FINGERPRINT: t.Final = 6
 """Hexadecimal digits of a key's fingerprint."""
 
 _TO_URL: t.Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL: t.Final = bytes.maketrans(b"-_", b"+/")
+_PADDING: t.Final = (b"", b"===", b"==", b"=")
+"""What base64 lacks, by the length of its text modulo four."""
 _WORST_RATIO: t.Final = 1032
 _INNER: t.Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER: t.Final = bytes(byte ^ 0x5C for byte in range(256))
@@ -52,12 +56,16 @@ class Key:
 
     __slots__ = ("_inner", "_outer", "fingerprint", "size")
 
+    _inner: t.Callable[[], t.Any]
+    """Copies the hash that was begun with the padded key; so does ``_outer``."""
+    _outer: t.Callable[[], t.Any]
+
     def __init__(self, derived: bytes, digest: Digest) -> None:
         block = digest().block_size
         padded = (digest(derived).digest() if len(derived) > block else derived).ljust(block, b"\0")
-        self._inner = digest(padded.translate(_INNER))
-        self._outer = digest(padded.translate(_OUTER))
-        self.size: int = self._outer.digest_size  # bytes of a signature
+        self._inner = digest(padded.translate(_INNER)).copy
+        self._outer = digest(padded.translate(_OUTER)).copy
+        self.size: int = self._outer().digest_size  # bytes of a signature
         # One way, and of another message than any cookie's: it helps to forge nothing.
         self.fingerprint = hmac.digest(derived, b"flask-ctxkit fingerprint", "sha256").hex()[
             :FINGERPRINT
@@ -65,11 +73,12 @@ class Key:
 
     def sign(self, message: bytes) -> bytes:
         """The HMAC (RFC 2104) of *message*, raw."""
-        inner = self._inner.copy()
+        inner = self._inner()
         inner.update(message)
-        outer = self._outer.copy()
+        outer = self._outer()
         outer.update(inner.digest())
-        return t.cast("bytes", outer.digest())
+        signature: bytes = outer.digest()
+        return signature
 
     def __repr__(self) -> str:
         return f"<Key {self.fingerprint}>"
@@ -135,6 +144,7 @@ class Verified(t.NamedTuple):
 
 _REFUSED: t.Final = Verified("bad-signature")
 _NO_DOT: t.Final = Verified("malformed")
+_new: t.Final = tuple.__new__
 
 
 def verify(cookie: bytes, keys: Keyring, *, now: int, max_age: int, leeway: int = 0) -> Verified:
@@ -157,15 +167,20 @@ def verify(cookie: bytes, keys: Keyring, *, now: int, max_age: int, leeway: int 
         if number is None:
             return _REFUSED
     payload, dot, stamp = value.rpartition(b".")
-    signed_at = _timestamp(stamp) if dot else None
-    if signed_at is None:
+    try:
+        seconds = from_base64(stamp)
+    except ValueError:
         return Verified("malformed", number)
+    if not dot or len(seconds) > LONGEST_TIME:
+        return Verified("malformed", number)
+    signed_at = int.from_bytes(seconds, "big")
     age = now - signed_at
     if age > max_age:
         return Verified("expired", number, signed_at, age)
     if age < -leeway:
         return Verified("future", number, signed_at, age)
-    return Verified("valid", number, signed_at, age, payload)
+    # As Verified(...), in half the time.
+    return _new(Verified, ("valid", number, signed_at, age, payload))
 
 
 def _number_of_fallback(value: bytes, given: bytes, keys: Keyring) -> int | None:
@@ -173,14 +188,6 @@ def _number_of_fallback(value: bytes, given: bytes, keys: Keyring) -> int | None
         if compare_digest(given, key.sign(value)):
             return number
     return None
-
-
-def _timestamp(stamp: bytes) -> int | None:
-    try:
-        raw = from_base64(stamp)
-    except ValueError:
-        return None
-    return int.from_bytes(raw, "big") if len(raw) <= 8 else None  # noqa: PLR2004 - 64 bits
 
 
 def seal(payload: bytes, keys: Keyring, *, now: int) -> str:
@@ -209,30 +216,28 @@ def unpack(payload: bytes) -> str:
     :raises MalformedPayloadError: when it is no base64, no zlib stream, not UTF-8, or
         expands to more than :data:`MAX_JSON` bytes.
     """
-    compressed = payload.startswith(b".")
     try:
-        raw = from_base64(payload[1:] if compressed else payload)
-    except ValueError as error:
-        raise malformed("base64", error) from error
-    try:
-        return (_expand(raw) if compressed else raw).decode()
+        if payload[:1] != b".":
+            return from_base64(payload).decode()
+        raw = from_base64(payload[1:])
+        small = len(raw) * _WORST_RATIO <= MAX_JSON
+        return (zlib.decompress(raw) if small else _expand(raw)).decode()
+    except zlib.error as error:
+        raise malformed("zlib", error) from error
     except UnicodeDecodeError as error:
         raise malformed("json", error) from error
+    except ValueError as error:
+        raise malformed("base64", error) from error
 
 
 def _expand(raw: bytes) -> bytes:
-    try:
-        if len(raw) * _WORST_RATIO <= MAX_JSON:
-            return zlib.decompress(raw)
-        stream = zlib.decompressobj()
-        expanded = stream.decompress(raw, MAX_JSON)
-    except zlib.error as error:
-        raise malformed("zlib", error) from error
-    if not stream.eof:
-        if len(expanded) >= MAX_JSON:
-            raise malformed("size", ValueError(f"more than {MAX_JSON} bytes"))
-        raise malformed("zlib", ValueError("the stream is incomplete"))
-    return expanded
+    stream = zlib.decompressobj()
+    expanded = stream.decompress(raw, MAX_JSON)
+    if stream.eof:
+        return expanded
+    if len(expanded) >= MAX_JSON:
+        raise malformed("size", ValueError(f"more than {MAX_JSON} bytes"))
+    raise zlib.error("the stream is incomplete")
 
 
 def malformed(step: str, error: Exception) -> MalformedPayloadError:
@@ -259,4 +264,4 @@ def from_base64(text: bytes) -> bytes:
 
     :raises ValueError: for a length that no bytes have.
     """
-    return a2b_base64(text.translate(_FROM_URL) + b"=" * (-len(text) % 4))
+    return a2b_base64(text.translate(_FROM_URL) + _PADDING[len(text) & 3])

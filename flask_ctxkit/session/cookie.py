@@ -164,7 +164,7 @@ def values_in(text: str) -> Values:
     except Exception as error:
         raise codec.malformed("json", error) from error
     if type(values) is dict:
-        return t.cast("Values", values)
+        return values
     try:
         return dict(() if values is None else values)
     except (TypeError, ValueError) as error:

@@ -74,12 +74,11 @@ def untag(value: dict[str, t.Any]) -> t.Any:
 
     :raises Exception: for a tag whose content does not fit it.
     """
-    if len(value) != 1:
-        return value
-    (key,) = value
-    if key not in KEYS:
-        return value
-    return _UNTAG[key](value[key])
+    if len(value) == 1:
+        for key in value:
+            if key in KEYS:
+                return _UNTAG[key](value[key])
+    return value
 
 
 def _untag_dict(value: t.Any) -> t.Any:
