@@ -21,6 +21,7 @@ from . import (
     removals,
     session,
     setup,
+    statements,
     teardown,
 )
 from .facts import Facts, Known, Memory, shared_context
@@ -43,6 +44,7 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *contexts.RULES,
     *headers.RULES,
     *session.RULES,
+    *statements.RULES,
     *setup.RULES,
     *removals.RULES,
 )

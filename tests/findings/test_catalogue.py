@@ -61,7 +61,7 @@ def test_each_rule_has_a_code_of_its_own_a_cause_and_a_fix() -> None:
     assert len({*codes}) == len(codes)
     for rule in BUILT_IN:
         assert CODE.fullmatch(rule.code)
-        assert rule.theme in {"hooks", "contexts", "headers", "session", "set-up"}
+        assert rule.theme in {"hooks", "contexts", "headers", "session", "set-up", "resources"}
         assert rule.cause.endswith(".")
         assert not rule.title.endswith(".")
         assert rule.fix
