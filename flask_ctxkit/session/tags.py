@@ -75,9 +75,9 @@ def untag(value: dict[str, t.Any]) -> t.Any:
     :raises Exception: for a tag whose content does not fit it.
     """
     if len(value) == 1:
-        for key in value:
+        for key, content in value.items():
             if key in KEYS:
-                return _UNTAG[key](value[key])
+                return _UNTAG[key](content)
     return value
 
 
