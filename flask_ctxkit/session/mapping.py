@@ -99,7 +99,7 @@ class PendingSession(CtxSession):
         self.accessed = value
 
     # Nothing is in (), and to ask it costs a third of a function that returns False.
-    accessed = property(().__contains__, _accessed)  # type: ignore[assignment]
+    accessed = property(().__contains__, _accessed)
     """Always False. Flask sets it as it hands the session out, and that loads it."""
 
 
