@@ -165,6 +165,19 @@ def is_ending(ctx: Context) -> bool:
 
 
 def error_of_pop() -> BaseException | None:
+def pop_ends(ctx: Context) -> bool:
+    """Whether popping *ctx* now runs its teardown functions."""
+    return push_count(ctx) == 1
+
+
+def is_refused(ctx: Context) -> bool:
+    """Whether Flask refused to pop *ctx*, and did nothing.
+
+    The old line never does: what it pops in the wrong place it has torn down before it notices.
+    """
+    return ONE_CONTEXT and bool(ctx._push_count > 0)  # noqa: SLF001
+
+
     """What ended a context that is popped without saying so."""
     return None if ONE_CONTEXT else sys.exc_info()[1]
 

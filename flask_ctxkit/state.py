@@ -18,6 +18,7 @@ from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
 from .resources.health import Resources
+from .resources.scope import end_behind
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
@@ -72,6 +73,7 @@ class State:
         self.recorder.sinks.append(self.pipeline.finished)
         self.recorder.on_escape = self.pipeline.explain
         self.resource_step = ResourceSteps(self.recorder).note
+        self.recorder.on_end = end_behind
         self.resources = Resources(self.app_or_none, self.recorder.describe)
         self.registry.on_leak = self._leaked
         self.registry.on_orphan = self.recorder.abandon

@@ -87,7 +87,8 @@ class Scope:
         self._stack: list[_Open] = []
         self._closing: _Open | None = None
         self._closed: set[Recipe] | None = None
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
+        """What ends the context, once that is known."""
         self._is_lost = False
         self._pid = os.getpid()
 
@@ -133,7 +134,7 @@ class Scope:
         except ValueError:
             pass  # the end itself found it
         else:
-            self._close(opened, self._error)
+            self._close(opened, self.error)
         raise closed(f"The context ended while {opened.slot.name} was opened, so it was closed.")
 
     # ------------------------------------------------------------------------- ending
@@ -148,12 +149,12 @@ class Scope:
         :raises BaseException: what is no ``Exception`` (a Ctrl-C) and came while closing, once
             all is closed.
         """
-        self._closed, self._error = set(), error
+        self._closed, self.error = set(), error
         interrupt = self._drain(error)
         self._detach()
         self.ended = True
         interrupt = self._drain(error) or interrupt  # what was opened just then
-        self._error, self.cached = None, {}
+        self.error, self.cached = None, {}
         if interrupt is not None:
             raise interrupt
 
@@ -296,10 +297,11 @@ def end_scope(ctx: t.Any, error: BaseException | None) -> None:
         scope.end(error)
 
 
-def end_behind(ctx: t.Any, error: BaseException | None) -> None:
-    """Close all that *ctx* still holds although it was popped, with the context in place."""
-    if KEY in ctx.__dict__ and not internals.is_pushed(ctx):
-        internals.call_placed(ctx, lambda: end_scope(ctx, error))
+def end_behind(ctx: t.Any) -> None:
+    """Close what *ctx* still holds although it was popped, with the context in its place."""
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    if scope is not None:
+        internals.call_placed(ctx, lambda: scope.end(scope.error))
 
 
 def _closing_pop(reference: weakref.ref[t.Any]) -> t.Callable[..., None]:
@@ -312,10 +314,15 @@ def _closing_pop(reference: weakref.ref[t.Any]) -> t.Callable[..., None]:
     def pop(*args: t.Any, **kwargs: t.Any) -> None:
         ctx = t.cast("t.Any", reference())
         error = args[0] if args else kwargs.get("exc", internals.error_of_pop())
+        ends = internals.pop_ends(ctx)
+        scope: Scope | None = ctx.__dict__.get(KEY)
+        if ends and scope is not None:
+            scope.error = error
         try:
             type(ctx).pop(ctx, *args, **kwargs)
         finally:
-            end_behind(ctx, error)
+            if ends and not internals.is_refused(ctx):
+                end_behind(ctx)
 
     return pop
 

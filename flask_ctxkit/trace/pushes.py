@@ -432,3 +432,5 @@ def _raised_in_pop(error: BaseException) -> bool:
         return False
     frame = frames.tb_frame
     return frame.f_code.co_name == "pop" and frame.f_globals.get("__name__") == "flask.ctx"
+        if recorder.on_end is not None:
+            recorder.on_end(ctx)

@@ -121,6 +121,8 @@ class Recorder:
         self._lock = threading.Lock()
         self._started()
 
+        self.on_end: t.Callable[[t.Any], object] | None = None
+        """Called with a context that was popped for good, while it can still be told of."""
     def _started(self) -> None:
         self.pid = os.getpid()
         self.first_id = secrets.randbits(32)
