@@ -739,7 +739,8 @@ def test_every_step_is_on_the_trace() -> None:
     def fail(*_: object) -> t.NoReturn:
         raise OSError("no")
 
-    bad, broken = kit.resource("bad", object, fail), kit.resource("broken", fail)
+    bad = kit.resource("bad", object, fail)
+    broken: Resource[object] = kit.resource("broken", fail)
 
     @app.teardown_appcontext
     def fails(exc: BaseException | None) -> None:
