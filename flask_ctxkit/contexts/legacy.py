@@ -1,4 +1,4 @@
-"""Stand-ins for what Flask 2.3 removed, for old extensions that still use it."""
+"""Stand-ins for what Flask 2.3 and 3.0 removed, for old extensions that still use it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = t.TypeVar("F", bound=t.Callable[..., t.Any])
 
 
 class ContextStack:
-    """One of the two context stacks of Flask 2.2, over the contexts that are pushed today.
+    """One of the two context stacks of Flask 2.1, over the contexts that are pushed today.
 
     It keeps nothing itself, so each thread, greenlet and task sees its own. Since Flask 3.2
     a context with a request stands in both stacks.
@@ -180,7 +180,7 @@ class LegacyNames:
 
 
 def install_legacy() -> LegacyNames:
-    """Put what Flask 2.3 removed back in its place, for the whole process.
+    """Put what Flask 2.3 and 3.0 removed back in its place, for the whole process.
 
     That is ``_request_ctx_stack`` and ``_app_ctx_stack`` in ``flask`` and ``flask.globals``,
     ``Flask.before_first_request`` and ``Blueprint.before_app_first_request``. Call it before

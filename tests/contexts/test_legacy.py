@@ -1,4 +1,4 @@
-"""``install_legacy()``: what Flask 2.3 removed is back, for old extensions."""
+"""``install_legacy()``: what Flask 2.3 and 3.0 removed is back, for old extensions."""
 
 from __future__ import annotations
 
