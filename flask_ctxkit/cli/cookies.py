@@ -9,6 +9,8 @@ import click
 from werkzeug.http import parse_cookie
 
 from ..errors import CtxKitError
+from ..session.codec import ENCRYPTED
+from ..session.split import count_of, is_part
 
 LONGEST: t.Final = 256 * 1024
 """The most characters that are read from standard input."""
@@ -75,15 +77,30 @@ def session_cookies(text: str, name: str | None) -> tuple[str | None, list[str]]
     return wanted, [value for found, value in pairs if found == wanted]
 
 
+def all_cookies(text: str) -> dict[str, str]:
+    """Every cookie in *text* by its name; the first of several of one name."""
+    found: dict[str, str] = {}
+    for name, value in _pairs(text):
+        found.setdefault(name, value)
+    return found
+
+
 def _only(pairs: list[tuple[str, str]], names: list[str], name: str | None) -> str:
     # Asked for by name, another one is not it, unless it is all there is.
-    likely = list(dict.fromkeys(n for n, v in pairs if v.lstrip(".").count(".") >= _PARTS))
+    likely = list(dict.fromkeys(name for name, value in pairs if _looks_right(value)))
+    # A part that has the time and signature looks right as well.
+    likely = [name for name in likely if not any(is_part(name, other) for other in likely)]
     found = names if len(names) == 1 else likely
     if len(found) == 1 and (name is None or len(names) == 1):
         return found[0]
     called = f" called {name!r}" if name is not None else " that is surely the session"
     shown = ", ".join(repr(n) for n in names[:10]) + (" …" if len(names) > 10 else "")  # noqa: PLR2004
     raise CookieError(f"There is no cookie{called}. There are: {shown}. Name one with --name.")
+
+
+def _looks_right(value: str) -> bool:
+    signed = value.lstrip(".").count(".") >= _PARTS
+    return signed or value.startswith(ENCRYPTED) or count_of(value) > 1
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import click
 from ..errors import CtxKitError
 from . import fields
 from .code import on_the_wire
-from .cookies import given_text, session_cookies
+from .cookies import all_cookies, given_text, session_cookies
 from .group import NO
 from .loading import load_app, quiet_output
 from .options import Settings, does_both, imports, shows
@@ -50,13 +50,14 @@ def session_command(context: click.Context, settings: Settings) -> None:
 @shows
 def decode(settings: Settings, cookie: str | None, name: str | None) -> None:
     """What a cookie claims, UNVERIFIED: no app and no key are needed. COOKIE is a value, a
-    header, or - for standard input, where it stays out of the shell's history.
+    header, or - for standard input, where it stays out of the shell's history. A session in
+    several cookies needs the whole header; an encrypted one, verify.
     """
     from ..report.session_cookie import decoded
 
     text = given_text(cookie, _COOKIE)
     names = session_cookies(text, name or _usual(text))
-    found = decoded(*names)
+    found = decoded(*names, all_cookies(text))
     settings.console().answer({"schema": 1, "session": found}, lambda: cookie_document(found))
     if found["problem"] is not None:
         click.get_current_context().exit(NO)
@@ -71,7 +72,9 @@ def _usual(text: str) -> str | None:
 @click.argument("cookie", required=False)
 @imports
 def verify(settings: Settings, cookie: str | None) -> None:
-    """Whether the app takes a cookie, and by which key. COOKIE as for decode."""
+    """Whether the app takes a cookie, and by which key. COOKIE as for decode. An encrypted one
+    is shown where the app's key opens it.
+    """
     from ..report.session_cookie import verified
 
     text = given_text(cookie, _COOKIE)
@@ -79,7 +82,7 @@ def verify(settings: Settings, cookie: str | None) -> None:
     name = _cookie_name(app)
     _, values = session_cookies(text, name)
     with quiet_output():
-        found = verified(app, name, values, redactor_for(app).capture)
+        found = verified(app, name, values, redactor_for(app).capture, all_cookies(text))
     report = on_the_wire({"schema": 1, "session": found})
     session = fields.mapping(report, "session")
     settings.console().answer(report, lambda: cookie_document(session))

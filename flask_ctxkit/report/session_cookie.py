@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 import typing as t
+from dataclasses import replace
 
 from flask.testing import EnvironBuilder
 from werkzeug.wrappers import Response
 
 from .. import internals
 from ..errors import CtxKitError
+from ..session import split
+from ..session.codec import ENCRYPTED
 from ..session.delivery import BUDGET
 from ..session.interface import CtxSessionInterface
-from ..session.peek import peek
+from ..session.peek import Peeked, opened, peek
 from ..session.settings import reader_of
 from ..session.witness import witnessed
 from .session_counts import keys
@@ -20,7 +23,7 @@ from .session_look import iso_or_none, look
 from .steps import READ
 
 if t.TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Flask
@@ -29,6 +32,10 @@ if t.TYPE_CHECKING:
 
 Row = dict[str, t.Any]
 
+UNASKED: t.Final = (
+    "A key of the app opens this cookie, but the app does not encrypt its sessions: "
+    "CTXKIT_SESSION_ENCRYPT is off, or its interface has ways of its own."
+)
 AUTHENTIC: t.Final = frozenset({"expired", "future", "undecodable", "revoked", "not-encrypted"})
 """Refused although the signature is right."""
 
@@ -37,19 +44,37 @@ class SigningError(CtxKitError):
     """The session that was given can't be signed by this app."""
 
 
-def decoded(name: str | None, values: Sequence[str]) -> Row:
-    """What the first of *values* claims, with no key: anybody may have written it."""
-    found = peek(values[0])
-    signed_at = found.signed_at
+def decoded(
+    name: str | None, values: Sequence[str], cookies: Mapping[str, str] | None = None
+) -> Row:
+    """What the first of *values* claims, with no key: anybody may have written it.
+
+    :param cookies: what came beside it, by name; the rest of a session in several cookies is
+        among them.
+    """
+    whole, missing = split.join(values[0], name or "", cookies or {})
+    found = peek(whole)
+    if missing is not None:
+        named = f"{name or 'its name'}.{missing}"
+        found = replace(found, problem=f"{named}, a part of it, is not here: give the whole header")
     return {
         "cookie": name,
         "came": len(values),
         "verified": False,
         "authentic": False,
+        "parts": found.parts,
+        "split": split.count_of(values[0]),
+        **_content(found),
+    }
+
+
+def _content(found: Peeked) -> Row:
+    signed_at = found.signed_at
+    return {
         "problem": found.problem,
         "length": found.length,
-        "parts": found.parts,
         "compressed": found.compressed,
+        "encrypted": found.encrypted,
         "signed_at": iso_or_none(signed_at),
         "age_s": None if signed_at is None else int(time.time()) - signed_at,
         "signature_bytes": found.signature,
@@ -59,26 +84,40 @@ def decoded(name: str | None, values: Sequence[str]) -> Row:
     }
 
 
-def verified(app: Flask, name: str, values: Sequence[str], capture: Capture) -> Row:
+def verified(
+    app: Flask,
+    name: str,
+    values: Sequence[str],
+    capture: Capture,
+    cookies: Mapping[str, str] | None = None,
+) -> Row:
     """Whether *app* takes a cookie, by which key, or why not. ``authentic`` says whether the
-    signature is right, also of one that is too old.
+    signature is right, also of one that is too old. An encrypted one is shown where a key of
+    the app opens it.
 
     Several values are several cookies of one name, as a browser may send them. Where the
     app's interface has ways of its own, this is what Flask's would say with the app's keys.
+
+    :param cookies: what came beside it, as for :func:`decoded`.
     """
     interface = app.session_interface
     foreign = reader_of(interface) == "other"
     reader = CtxSessionInterface() if foreign else interface
     environ = _environ(app)
-    pairs = (f"{name}={value}" for value in values)
-    environ["HTTP_COOKIE"] = "; ".join(pairs).encode("utf-8", "replace").decode("latin-1")
+    environ["HTTP_COOKIE"] = _header(name, values, cookies or {})
     seen = look(app, environ, capture, reader)
     opening: Row = next((v for v in seen["verdicts"] if v["step"] == "open"), {})
     evidence = opening.get("evidence", {})
+    taken = opening.get("code") in READ
+    content = _unsealed(app, name, split.join(values[0], name, cookies or {})[0])
+    missing = _foreign(interface) if foreign else []
+    if content is not None and opening.get("code") == "undecryptable":
+        missing.append(UNASKED)
     return {
-        **decoded(name, values),
-        "verified": opening.get("code") in READ,
-        "authentic": opening.get("code") in READ | AUTHENTIC,
+        **decoded(name, values, cookies),
+        **({} if content is None else _content(content)),
+        "verified": taken,
+        "authentic": opening.get("code") in READ | AUTHENTIC or content is not None,
         "code": opening.get("code"),
         "message": opening.get("message") or seen["steps"][1]["message"],
         "fix": opening.get("fix", ""),
@@ -86,8 +125,37 @@ def verified(app: Flask, name: str, values: Sequence[str], capture: Capture) -> 
         "number": evidence.get("number"),
         "evidence": dict(evidence),
         "tried": [] if foreign else (keys(app, None) or []),
-        "missing": _foreign(interface) if foreign else [],
+        "missing": missing,
     }
+
+
+def _header(name: str, values: Sequence[str], cookies: Mapping[str, str]) -> str:
+    parts = [split.part_name(name, number) for number in range(1, split.MOST)]
+    pairs = [f"{name}={value}" for value in values]
+    pairs += [f"{part}={cookies[part]}" for part in parts if part in cookies]
+    return "; ".join(pairs).encode("utf-8", "replace").decode("latin-1")
+
+
+def _unsealed(app: Flask, name: str, text: str) -> Peeked | None:
+    """What is in an encrypted cookie; None for another one, or where no key of *app* opens it."""
+    if not text.startswith(ENCRYPTED) or not app.secret_key:
+        return None
+    try:
+        from ..session import encryption
+    except ImportError:  # without the extra crypto
+        return None
+    interface = app.session_interface
+    salt = getattr(interface, "salt", CtxSessionInterface.salt)
+    how = getattr(interface, "encryption", None) or encryption.Encryption()
+    raw = text.encode(errors="surrogatepass")
+    try:
+        found = encryption.decrypt(raw, name, how.ciphers(app, salt))
+    except encryption.EncryptionError:  # a key that is no text
+        return None
+    if found is None:
+        return None
+    _, made_at, content = found
+    return opened(replace(peek(text), signed_at=made_at), content)
 
 
 def _foreign(interface: object) -> list[str]:

@@ -9,8 +9,10 @@ from flask import request
 from werkzeug.wrappers import Response
 
 from .. import internals
+from ..session import split
 from ..session.delivery import BUDGET
 from ..session.interface import CtxSessionInterface
+from ..session.mapping import CtxSession
 from ..session.peek import peek
 from ..session.settings import settings_of
 from ..session.witness import witnessed
@@ -71,8 +73,9 @@ def _placed(
     ctx = internals.current_request_context()
     session = internals.raw_session(ctx)
     cookies = request.cookies.getlist(name)
+    whole = split.join(cookies[0], name, request.cookies)[0] if cookies else ""
     facts: Facts = {
-        "length": len(cookies[0]) if cookies else 0,
+        "length": len(whole),
         "names": len(session),
         "unseen": FOREIGN,
         "trial": True,
@@ -83,26 +86,39 @@ def _placed(
         _try_saving(app, interface, session)
         verdicts = [asdict(verdict) for verdict in witness.verdicts]
     found = {
-        **_shape(name, cookies),
+        **_shape(name, cookies, whole),
+        "json_bytes": _json_bytes(whole, session),
         "steps": steps(verdicts, facts),
         "verdicts": verdicts,
         "names": {str(key): capture(str(key), value) for key, value in dict(session).items()},
         "sizes": _sizes(twin, session),
     }
     refused = any(map(was_refused, verdicts))
-    return found | {"unverified": _unverified(peek(cookies[0]), capture) if refused else None}
+    return found | {"unverified": _unverified(peek(whole), capture) if refused else None}
 
 
-def _shape(name: str, cookies: list[str]) -> Row:
-    found = peek(cookies[0]) if cookies else None
+def _shape(name: str, cookies: list[str], whole: str) -> Row:
+    found = peek(whole) if cookies else None
     return {
         "cookie": name,
         "came": len(cookies),
+        "split": split.count_of(cookies[0]) if cookies else 0,
         "length": None if found is None else found.length,
         "compressed": None if found is None else found.compressed,
-        "json_bytes": None if found is None else found.json_size,
+        "encrypted": None if found is None else found.encrypted,
+        "json_bytes": None,
         "budget": BUDGET,
     }
+
+
+def _json_bytes(whole: str, session: SessionMixin) -> int | None:
+    """The bytes of JSON in a cookie: as it was read, or else as it claims."""
+    received = session.received if isinstance(session, CtxSession) else None
+    return (
+        peek(whole).json_size
+        if received is None
+        else len(received[0].encode(errors="surrogatepass"))
+    )
 
 
 def _try_saving(app: Flask, interface: CtxSessionInterface, session: SessionMixin) -> None:
@@ -163,7 +179,7 @@ def _failed(name: str, error: Exception) -> Row:
     told = f"The session could not be opened: {type(error).__name__}."
     facts: Facts = {"unseen": told}
     return {
-        **_shape(name, []),
+        **_shape(name, [], ""),
         "steps": steps([], facts),
         "verdicts": [],
         "names": {},

@@ -106,6 +106,8 @@ def _cookie(opening: Mapping[str, t.Any] | None, facts: Facts) -> Row:
         return _step("cookie", "none", "not read", opening)
     length = facts.get("length") or evidence.get("length")
     size = f"{length:,} bytes" if isinstance(length, int) else "came"
+    pieces = evidence.get("cookies")
+    size += f" in {pieces} cookies" if isinstance(pieces, int) else ""
     count = evidence.get("count", 1)
     if isinstance(count, int) and count > 1:
         return _step("cookie", "note", f"{count} of one name", message="The first one counts.")

@@ -48,6 +48,8 @@ class SentCookie:
     """Refuses what is revoked; None where nothing can be."""
     checked: Verified | None = None
     """What :meth:`verify` found, once it was called."""
+    length: int = 0
+    """The characters of the cookie, once it was verified; of all its parts together."""
     heard: bool = False
     ruling: Ruling | None = None
     """What is to be said of it, although it is valid."""
@@ -72,6 +74,7 @@ class SentCookie:
         text = self.text()
         if not text:
             return None
+        self.length = len(text)
         # A surrogate can't come over HTTP; from elsewhere it is one more bad signature.
         self.checked = codec.verify(
             text.encode(errors="surrogatepass"),

@@ -48,7 +48,10 @@ def opening(
         "number": verified.key,
         "age": verified.age,
         "signed_at": verified.signed_at,
+        "length": cookie.length,
     }
+    if isinstance(cookie, SplitCookie) and cookie.count > 1:
+        evidence["cookies"] = cookie.count
     if error is not None:
         return "undecodable", key, {**evidence, "problem": error.evidence["error"]}
     if verified.code == "not-encrypted":

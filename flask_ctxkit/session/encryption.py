@@ -167,6 +167,7 @@ class EncryptedCookie(SplitCookie):
         text = self.text()
         if not text:
             return None
+        self.length = len(text)
         raw = text.encode(errors="surrogatepass")
         if raw.startswith(PREFIX):
             self.checked = self._decrypted(raw)

@@ -93,6 +93,9 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            "The session came in several cookies, and {missing} is not among them.",
            "Look for what drops cookies: a proxy, the browser's limit of cookies for one domain, "
            "or code that deletes them. Store less in the session."),
+    Reason("open", "split-unread", "warning",
+           "The session came in {cookies} cookies, and this worker doesn't put them together.",
+           'Give all workers the same CTXKIT_SESSION_SIZE = "split".'),
     Reason("open", "future", "warning",
            "The session cookie was signed {ahead} s in the future: the clocks of the hosts that "
            "serve this app differ.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from . import tags
 from .codec import ENCRYPTED, from_base64
+from .split import count_of
 
 LONGEST: t.Final = 64 * 1024
 """The most characters of a cookie that are read; browsers send 4096 bytes."""
@@ -37,6 +38,7 @@ class Peeked:
     length: int
     parts: int
     compressed: bool = False
+    encrypted: bool = False
     signed_at: int | None = None
     signature: int | None = None
     json_size: int | None = None
@@ -52,9 +54,12 @@ def peek(text: str) -> Peeked:
     if len(raw) > LONGEST:
         return Peeked(len(raw), 0, problem=f"it is longer than {LONGEST:,} bytes, so not read")
     if text.startswith(ENCRYPTED):
-        return Peeked(
-            len(raw), 1, problem="it is encrypted: only the app's key shows what is in it"
-        )
+        hidden = "it is encrypted: only the app's key shows what is in it"
+        return Peeked(len(raw), 1, encrypted=True, problem=hidden)
+    cookies = count_of(text)
+    if cookies > 1:
+        lacks = f"it is the first of {cookies} cookies, and not all of the others are here"
+        return Peeked(len(raw), 1, problem=lacks)
     compressed = raw.startswith(b".")
     parts = raw.removeprefix(b".").split(b".")
     outside = Peeked(len(raw), len(parts), compressed)
@@ -62,11 +67,21 @@ def peek(text: str) -> Peeked:
         outside = replace(outside, signed_at=_stamp(parts[1]), signature=_size(parts[2]))
     try:
         inside = _json_of(parts[0], compressed=compressed)
-        value, met = _read(inside)
     except _UnreadableError as error:
         return replace(outside, problem=str(error))
+    return opened(outside, inside)
+
+
+def opened(found: Peeked, text: str) -> Peeked:
+    """*found* with what the JSON *text* in it says."""
+    size = len(text.encode(errors="surrogatepass"))
+    try:
+        _bound(size)
+        value, met = _read(text)
+    except _UnreadableError as error:
+        return replace(found, problem=str(error))
     return replace(
-        outside, json_size=len(inside.encode()), text=inside, value=value, tags=tuple(sorted(met))
+        found, json_size=size, text=text, value=value, tags=tuple(sorted(met)), problem=None
     )
 
 
@@ -96,14 +111,18 @@ def _json_of(part: bytes, *, compressed: bool) -> str:
         raise _UnreadableError("its first part is not base64") from error
     if compressed:
         raw = _expanded(raw)
-    if len(raw) > MOST_JSON:
-        raise _UnreadableError(f"its content is larger than {MOST_JSON:,} bytes, so not read")
+    _bound(len(raw))
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise _UnreadableError(
             "its content is no text: encrypted, pickled, or not Flask's"
         ) from error
+
+
+def _bound(size: int) -> None:
+    if size > MOST_JSON:
+        raise _UnreadableError(f"its content is larger than {MOST_JSON:,} bytes, so not read")
 
 
 def _expanded(raw: bytes) -> bytes:

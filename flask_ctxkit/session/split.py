@@ -37,6 +37,17 @@ def part_name(name: str, number: int) -> str:
     return f"{name}.{number}" if number else name
 
 
+def is_part(name: str, of: str) -> bool:
+    """Whether *name* is that of a further part of the cookie *of*."""
+    return any(name == part_name(of, number) for number in range(1, MOST))
+
+
+def count_of(text: str) -> int:
+    """The number of cookies that a session came in, as the *text* of the first one says."""
+    mark = _MARK.match(text)
+    return 1 if mark is None else int(mark[1])
+
+
 def cut(cookie: Cookie, expires: datetime | None) -> list[Cookie]:
     """*cookie* in parts, each within the budget; empty where its attributes leave no room."""
     parts: list[Cookie] = []
@@ -58,11 +69,11 @@ def join(text: str, name: str, cookies: Cookies) -> tuple[str, int | None]:
 
     Where one is missing, and for a cookie that was not split, *text* comes back as it is.
     """
-    mark = _MARK.match(text)
-    if mark is None:
+    count = count_of(text)
+    if count == 1:
         return text, None
-    found = [text[mark.end() :]]
-    for number in range(1, int(mark[1])):
+    found = [text[text.index("~", 1) + 1 :]]
+    for number in range(1, count):
         part = cookies.get(part_name(name, number))
         if not part:
             return text, number
@@ -98,6 +109,8 @@ class SplitCookie(SentCookie):
 
     missing: int | None = None
     """The number of the first part that did not come."""
+    count: int = 1
+    """The number of cookies that it came in, as the first one says."""
 
     def text(self) -> str | None:
         """The cookie's whole value; the first part alone where another one is missing."""
@@ -105,5 +118,6 @@ class SplitCookie(SentCookie):
         text = SentCookie.text(self)
         if not text or not text.startswith("~"):
             return text
+        self.count = count_of(text)
         text, self.missing = join(text, self.name, self.request.cookies)
         return text

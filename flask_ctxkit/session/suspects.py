@@ -11,6 +11,7 @@ from binascii import a2b_base64
 from itsdangerous import Signer
 
 from .codec import ENCRYPTED, Digest, Keyring, from_base64
+from .split import count_of
 
 Evidence = dict[str, t.Any]
 
@@ -48,6 +49,9 @@ def suspect(text: str, secrets: t.Sequence[str | bytes], keys: Keyring) -> tuple
         return "unknown-key", evidence
     if text.startswith(ENCRYPTED):
         return "undecryptable", evidence
+    cookies = count_of(text)
+    if cookies > 1:
+        return "split-unread", {**evidence, "cookies": cookies}
     look = looks_like(text)
     if look is not None:
         return "foreign", {**evidence, "looks_like": look}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -323,6 +324,136 @@ def test_verify_runs_no_hook_and_counts_nothing(run: t.Any) -> None:
     app.teardown_appcontext(lambda error: pytest.fail("a teardown function ran"))
     assert run("session", "verify", COOKIE, serving=app).code == 0
     assert t.cast("t.Any", app.session_interface).tally.totals() == {}
+
+
+# --------------------------------------------------------------- split and encrypted
+
+
+def kept_by(app: Flask, values: dict[str, t.Any]) -> dict[str, str]:
+    """The cookies that a browser has of *app* once *values* were saved."""
+    app.add_url_rule("/set", "set", lambda: session.update(values) or "")
+    client = app.test_client()
+    assert client.get("/set", base_url="https://localhost").status_code == 200
+    return {cookie.key: cookie.value for cookie in (client._cookies or {}).values()}
+
+
+LONG: t.Final = {"user_id": 7, "noise": random.Random(1).randbytes(4000).hex()}
+
+
+def header_of(cookies: dict[str, str], kind: str = "Cookie: ") -> str:
+    if kind == "Set-Cookie: ":
+        return "\r\n".join(f"{kind}{name}={value}; Path=/" for name, value in cookies.items())
+    return kind + "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+@pytest.mark.parametrize("kind", ["Cookie: ", "", "Set-Cookie: "])
+@pytest.mark.parametrize("name", ["session", "shop"])
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_a_session_in_several_cookies_is_put_together(
+    run: t.Any, kind: str, name: str, encrypt: bool
+) -> None:
+    """From a header in any order, whatever the cookie is called."""
+    how = {"CTXKIT_SESSION_SIZE": "split", "SESSION_COOKIE_NAME": name, "SESSION_COOKIE_PATH": "/"}
+    if encrypt:
+        pytest.importorskip("cryptography")
+    app = app_with(**how, CTXKIT_SESSION_PARTS=4, CTXKIT_SESSION_ENCRYPT=encrypt)
+    cookies = kept_by(app, LONG)
+    assert len(cookies) > 1
+    given = header_of({"theme": "dark", **dict(reversed(cookies.items()))}, kind)
+    outcome = run("session", "verify", given, "--format", "json", serving=app)
+    assert outcome.code == 0
+    found = json_of(outcome)
+    assert (found["cookie"], found["split"], found["verified"]) == (name, len(cookies), True)
+    assert found["value"] == LONG
+    assert found["evidence"]["cookies"] == len(cookies)
+    shown = run("session", "verify", given, serving=app).out
+    assert f"{found['length']:,} characters in {len(cookies)} cookies" in shown
+    assert f"{found['json_bytes']:,} bytes of JSON" in shown
+    unverified = run("session", "decode", given, "--format", "json")
+    assert unverified.code == (1 if encrypt else 0)
+    assert json_of(unverified)["value"] == (None if encrypt else LONG)
+    assert json_of(unverified)["encrypted"] is encrypt
+
+
+def test_a_part_that_is_not_there_is_named(run: t.Any) -> None:
+    app = app_with(CTXKIT_SESSION_SIZE="split", CTXKIT_SESSION_PARTS=4)
+    cookies = kept_by(app, LONG)
+    del cookies["session.1"]
+    outcome = run("session", "decode", header_of(cookies))
+    assert outcome.code == 1
+    assert "session.1, a part of it, is not here" in outcome.out
+    bare = run("session", "decode", cookies["session"])
+    assert bare.code == 1
+    assert "give the whole header" in bare.out
+    found = json_of(run("session", "verify", header_of(cookies), "--format", "json", serving=app))
+    assert (found["code"], found["authentic"]) == ("incomplete", False)
+
+
+def test_an_app_that_puts_nothing_together_says_so(run: t.Any) -> None:
+    """A worker with another setting; what the cookie claims is shown as unverified."""
+    cookies = kept_by(app_with(CTXKIT_SESSION_SIZE="split", CTXKIT_SESSION_PARTS=4), LONG)
+    for app in (app_with(), app_with(kit=False)):
+        outcome = run("session", "verify", header_of(cookies), serving=app)
+        assert outcome.code == 1
+        assert "doesn't put them together" in outcome.out
+        assert "CONTENT, UNVERIFIED" in outcome.out
+
+
+def encrypted(app: Flask, **values: t.Any) -> str:
+    pytest.importorskip("cryptography")
+    return kept_by(app, values)["session"]
+
+
+def test_decode_says_of_an_encrypted_cookie_what_opens_it(run: t.Any) -> None:
+    text = encrypted(app_with(CTXKIT_SESSION_ENCRYPT=True), user_id=7)
+    outcome = run("session", "decode", text)
+    assert outcome.code == 1
+    assert "it is encrypted: only the app's key shows what is in it" in outcome.out
+    assert "flask ctx session verify tries the app's" in outcome.out
+    assert "characters, encrypted" in outcome.out
+
+
+@pytest.mark.parametrize(("key", "number"), [(KEY, 0), (OLD, 1)])
+def test_verify_shows_an_encrypted_cookie_that_a_key_opens(
+    run: t.Any, key: str, number: int
+) -> None:
+    """Tags stay tags, as in one that is only signed."""
+    text = encrypted(app_with(CTXKIT_SESSION_ENCRYPT=True, SECRET_KEY=key), user_id=7, t=(1,))
+    app = app_with(CTXKIT_SESSION_ENCRYPT=True, SECRET_KEY_FALLBACKS=[OLD])
+    outcome = run("session", "verify", text, "--format", "json", serving=app)
+    assert outcome.code == 0
+    found = json_of(outcome)
+    assert (found["value"], found["tags"]) == ({"user_id": 7, "t": {" t": [1]}}, ["t"])
+    assert (found["number"], found["authentic"], found["encrypted"]) == (number, True, True)
+    assert found["signed_at"] is not None
+    assert "UNVERIFIED" not in run("session", "verify", text, serving=app).out
+
+
+def test_verify_shows_nothing_of_what_no_key_opens(run: t.Any) -> None:
+    text = encrypted(app_with(CTXKIT_SESSION_ENCRYPT=True, SECRET_KEY="z" * 40), user_id=7)
+    for how in (True, False):
+        outcome = run("session", "verify", text, serving=app_with(CTXKIT_SESSION_ENCRYPT=how))
+        assert outcome.code == 1
+        assert "no key of this worker opens it" in outcome.out
+        assert "only the app's key shows" in outcome.out
+
+
+@pytest.mark.parametrize("kit", [True, False])
+def test_verify_opens_what_the_app_itself_would_not(run: t.Any, kit: bool) -> None:
+    """Encryption was switched off, or the kit is gone: the key is there all the same."""
+    text = encrypted(app_with(CTXKIT_SESSION_ENCRYPT=True), user_id=7)
+    outcome = run("session", "verify", text, serving=app_with(kit))
+    assert outcome.code == 1
+    assert '"user_id": 7' in outcome.out
+    assert "the app does not encrypt its sessions" in outcome.out
+
+
+def test_an_expired_encrypted_cookie_is_shown_and_refused(run: t.Any) -> None:
+    text = encrypted(app_with(CTXKIT_SESSION_ENCRYPT=True), user_id=7)
+    app = app_with(CTXKIT_SESSION_ENCRYPT=True, PERMANENT_SESSION_LIFETIME=-1)
+    found = json_of(run("session", "verify", text, "--format", "json", serving=app))
+    assert (found["code"], found["verified"], found["authentic"]) == ("expired", False, True)
+    assert found["value"] == {"user_id": 7}
 
 
 # ------------------------------------------------------------------------------ sign

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import typing as t
 
@@ -205,6 +206,48 @@ def test_a_large_session_is_told_without_werkzeugs_warning() -> None:
     assert found["steps"][3]["code"] == "over-budget"
     assert "big" in found["steps"][3]["message"]
     assert found["budget"] == BUDGET
+
+
+@pytest.mark.parametrize("encrypt", [False, True])
+def test_a_split_session_is_looked_at_as_a_whole(encrypt: bool) -> None:
+    """And an encrypted one by the app's key: its keys, bytes, and how it came."""
+    if encrypt:
+        pytest.importorskip("cryptography")
+    how = {"CTXKIT_SESSION_SIZE": "split", "CTXKIT_SESSION_PARTS": 4}
+    app = shop(**how, CTXKIT_SESSION_ENCRYPT=encrypt)
+    values = {"noise": random.Random(1).randbytes(4000).hex(), "user_id": 7}
+    app.add_url_rule("/long", "long", lambda: session.update(values) or "")
+    client = app.test_client()
+    client.get("/long")
+    cookies = [f"{cookie.key}={cookie.value}" for cookie in (client._cookies or {}).values()]
+    found = asked(app, "; ".join(cookies))["request"]
+    length = sum(map(len, cookies)) - len("session=~2~") - len("session.1=") * (len(cookies) - 1)
+    assert (found["split"], found["encrypted"]) == (len(cookies), encrypt)
+    assert found["length"] == length
+    assert found["steps"][0]["text"] == f"{length:,} bytes in {len(cookies)} cookies"
+    assert found["steps"][2]["text"] == "2 keys"
+    assert found["json_bytes"] == len(json.dumps(values, separators=(",", ":")))
+    assert found["names"]["user_id"] == 7
+    assert found["unverified"] is None
+
+
+def test_a_part_that_did_not_come_is_told_of_the_request() -> None:
+    app = shop(CTXKIT_SESSION_SIZE="split")
+    found = asked(app, "session=~2~abc; other=1")["request"]
+    assert (found["steps"][1]["code"], found["split"]) == ("incomplete", 2)
+    assert "not all of the others are here" in found["unverified"]["problem"]
+    told = asked(shop(), "session=~2~abc; session.1=x.y.z")["request"]
+    assert told["steps"][1]["code"] == "split-unread"
+
+
+def test_the_length_of_a_valid_cookie_stands_on_the_trace() -> None:
+    app = shop()
+    cookie = signed({"user_id": 7})
+    visit(app, "/cart", cookie)
+    (trace,) = app.extensions["ctxkit"].store.newest()
+    told = report.trace(app.extensions["ctxkit"], trace.id)["session_report"]
+    assert told["steps"][0]["text"] == f"{len(cookie)} bytes"
+    assert told["verdicts"][0]["evidence"]["length"] == len(cookie)
 
 
 def test_no_secret_key_leaves_nothing_to_read() -> None:

@@ -221,7 +221,11 @@ def _shape(found: fields.Row) -> t.Iterator[str]:
     came = fields.count(found, "came")
     if came > 1:
         yield f"{came} of that name, the first one counts"
-    yield counted(fields.count(found, "length"), "character")
+    pieces = fields.count(found, "split")
+    within = f" in {pieces} cookies" if pieces > 1 else ""
+    yield counted(fields.count(found, "length"), "character") + within
+    if fields.flag(found, "encrypted"):
+        yield "encrypted"
     size = fields.number(found, "json_bytes")
     if size is not None:
         packed = ", compressed" if fields.flag(found, "compressed") else ""
