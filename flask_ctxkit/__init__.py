@@ -12,8 +12,11 @@ import sys
 import typing as t
 
 if t.TYPE_CHECKING:
+    from .contexts.executor import ContextExecutor
     from .contexts.legacy import install_legacy
     from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
+    from .contexts.propagate import CapturedProxyWarning, propagate
+    from .contexts.threads import explain_threads
     from .errors import (
         AlreadyRegisteredError,
         ClosedContextError,
@@ -23,11 +26,14 @@ if t.TYPE_CHECKING:
         NotRegisteredError,
         OutsideContextError,
         PoolExhaustedError,
+        ReentranceError,
+        ResourceError,
         RolledBackError,
         SessionTooLargeError,
+        SnapshotError,
+        UnhashableArgumentError,
     )
     from .extension import CtxKit
-        UnhashableArgumentError,
     from .globals import current_ctxkit
     from .resources.sql import SqlHelper
     from .session.renewal import regenerate_session
@@ -36,25 +42,32 @@ if t.TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRegisteredError",
-    "ConfigError",
-    "ContextStackError",
+    "CapturedProxyWarning",
     "ClosedContextError",
+    "ConfigError",
+    "ContextExecutor",
+    "ContextStackError",
     "CtxKit",
     "CtxKitError",
     "Local",
     "LocalProxy",
     "LocalStack",
     "NotRegisteredError",
-    "PoolExhaustedError",
-    "RolledBackError",
     "OutsideContextError",
+    "PoolExhaustedError",
+    "ReentranceError",
+    "ResourceError",
+    "RolledBackError",
     "SessionTooLargeError",
+    "SnapshotError",
     "SqlHelper",
+    "UnhashableArgumentError",
     "current_ctxkit",
+    "explain_threads",
     "finding_raised",
     "install_legacy",
+    "propagate",
     "regenerate_session",
-    "UnhashableArgumentError",
     "revoke_sessions",
     "trace_finished",
     "unwrap",
@@ -62,26 +75,32 @@ __all__ = [
 __version__ = "0.1.0.dev0"
 
 _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
+    "contexts.executor": ("ContextExecutor",),
     "contexts.legacy": ("install_legacy",),
     "contexts.locals": ("Local", "LocalProxy", "LocalStack", "unwrap"),
+    "contexts.propagate": ("CapturedProxyWarning", "propagate"),
+    "contexts.threads": ("explain_threads",),
     "errors": (
         "AlreadyRegisteredError",
+        "ClosedContextError",
         "ConfigError",
         "ContextStackError",
         "CtxKitError",
         "NotRegisteredError",
-        "ClosedContextError",
+        "OutsideContextError",
         "PoolExhaustedError",
+        "ReentranceError",
+        "ResourceError",
         "RolledBackError",
         "SessionTooLargeError",
+        "SnapshotError",
+        "UnhashableArgumentError",
     ),
-        "OutsideContextError",
     "extension": ("CtxKit",),
     "globals": ("current_ctxkit",),
     "resources.sql": ("SqlHelper",),
     "session.renewal": ("regenerate_session",),
     "session.revocation": ("revoke_sessions",),
-        "UnhashableArgumentError",
     "signals": ("finding_raised", "trace_finished"),
 }
 """The public names by the module that defines them."""

@@ -46,6 +46,12 @@ class ContextStackError(CtxKitError):
     """
 
 
+class SnapshotError(CtxKitError):
+    """Work that runs elsewhere asked its copy of a request for what no copy can have, or tried
+    to change the session in it.
+    """
+
+
 class PoolExhaustedError(CtxKitError):
     """A :class:`~flask_ctxkit.SqlHelper` got no connection: its pool has none left.
 

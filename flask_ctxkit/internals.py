@@ -373,6 +373,52 @@ def _place_and_call(
     return function()
 
 
+def bare_context() -> contextvars.Context:
+    """A copy of the caller's context variables, without those of Flask's contexts.
+
+    What runs in it finds nothing pushed, and what it leaves pushed is gone with it.
+    """
+    bare = contextvars.Context()
+    for variable, value in contextvars.copy_context().items():
+        if variable is not _app_var and variable is not _request_var:
+            bare.run(variable.set, value)
+    return bare
+
+
+def leave(ctx: Context) -> None:
+    """Take *ctx*, which is current and pushed once, off its stack without any teardown."""
+    if ONE_CONTEXT:
+        token, ctx._cv_token, ctx._push_count = ctx._cv_token, None, 0  # noqa: SLF001
+        _app_var.reset(token)
+    elif isinstance(ctx, AppContext):
+        _app_var.reset(ctx._cv_tokens.pop())  # noqa: SLF001
+    else:
+        assert _request_var is not None
+        token, app_context = ctx._cv_tokens.pop()  # noqa: SLF001
+        _request_var.reset(token)
+        if app_context is not None:
+            _app_var.reset(app_context._cv_tokens.pop())  # noqa: SLF001
+    flask.appcontext_popped.send(ctx.app, _async_wrapper=ctx.app.ensure_sync)
+
+
+def give_session(ctx: Context, session: t.Any) -> None:
+    """Make *session* the one of *ctx*, which then opens none."""
+    setattr(ctx, _session_attribute(), session)
+
+
+_BODY: t.Final = ("_cached_data", "form", "files")
+
+
+def body_of(request: Request) -> dict[str, t.Any]:
+    """What of the body *request* has read and kept, by attribute. Nothing is read."""
+    return {name: request.__dict__[name] for name in _BODY if name in request.__dict__}
+
+
+def give_body(request: Request, body: t.Mapping[str, t.Any]) -> None:
+    """Let *request* have read *body*, as :func:`body_of` tells it."""
+    request.__dict__.update(body)
+
+
 def proxy_parts(proxy: LocalProxy[t.Any]) -> tuple[t.Any, str | None]:
     """What *proxy* was made for, and the attribute of it that it stands for, or None.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import typing as t
 from collections import OrderedDict
 
+from .findings.escape import annotate, note_of
 from .signals import trace_finished
 from .trace.freezing import freeze
 
@@ -16,6 +18,8 @@ if t.TYPE_CHECKING:
     from .trace.model import Error
     from .trace.recording import Recording
     from .trace.stores.memory import MemoryStore
+
+logger = logging.getLogger("flask_ctxkit")
 
 SHAPES: t.Final = 2000
 """The most shapes of sound traces that are remembered."""
@@ -86,6 +90,28 @@ class Pipeline:
         app = self._app()
         for finding in self._rules.for_live((), (leak,)):
             self._rules.tally.add(finding, app)
+
+    def explain_leak(self, error: BaseException, leak: Leak) -> None:
+        """Put what is known of *leak* on the traceback of *error*, which it comes with."""
+        annotate(error, self._rules.for_live((), (leak,)))
+
+    def explain_thread(self, error: BaseException, told: Error, unit: str, started: str) -> None:
+        """Say why *error* ended a thread, if that is because no context is pushed in it.
+
+        :param unit: the thread's name.
+        :param started: who started it.
+        """
+        findings = [
+            finding
+            for finding in self._rules.for_error(told, unit=unit, started=started)
+            if finding.code == "context-missing"
+        ]
+        for finding in findings:
+            self._rules.tally.add(finding, self._app(), unit)
+        if not annotate(error, findings) and not hasattr(BaseException, "add_note"):
+            note = note_of(findings)
+            if note is not None:
+                logger.error("%s", note)
 
     def examine_app(self, app: Flask) -> None:
         """Name the mistakes in the set-up of *app*, once."""

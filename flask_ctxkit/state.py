@@ -76,6 +76,7 @@ class State:
         self.recorder.on_end = end_behind
         self.resources = Resources(self.app_or_none, self.recorder.describe)
         self.registry.on_leak = self._leaked
+        self.registry.on_wrong_pop = self.pipeline.explain_leak
         self.registry.on_orphan = self.recorder.abandon
         self.first = FirstRequest(self._call_first)
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()

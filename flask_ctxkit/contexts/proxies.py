@@ -70,7 +70,7 @@ def points_at(proxy: LocalProxy[t.Any], *, call: bool = False) -> ProxyTarget:
     obj: t.Any = proxy
     while True:
         made_for, name = internals.proxy_parts(obj)
-        source = _source(made_for)
+        source = source_of(made_for)
         layers.append(f"{name} of {source}" if name else source)
         found = _step(obj, made_for, name, call)
         if len(layers) == LAYERS_LIMIT:
@@ -223,7 +223,8 @@ def _absent(holder: t.Any, name: str) -> str:
     return "The session of this request is not opened yet."
 
 
-def _source(made_for: t.Any) -> str:
+def source_of(made_for: t.Any) -> str:
+    """Where a proxy that was made for *made_for* has its object from."""
     kind = _kind(made_for)
     if kind == "context_var":
         return str(made_for.name)

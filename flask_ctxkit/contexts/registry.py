@@ -29,7 +29,7 @@ COLLECT_EVERY: t.Final = 1.0
 SWEEP: t.Final = 1000
 """How many entries there may be before those whose context vanished are looked for."""
 
-LeakKind = t.Literal["left-current", "wrong-pop", "never-popped", "dirty-start"]
+LeakKind = t.Literal["left-current", "wrong-pop", "never-popped", "dirty-start", "shared-copy"]
 State = t.Literal["running", "left", "suspended"]
 
 
@@ -86,8 +86,8 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A context that did not end as it should. ``at`` is in UTC, ISO 8601; ``still`` tells
-    whether it is still current.
+    """A context that did not end as it should, or can't. ``at`` is in UTC, ISO 8601; ``still``
+    tells whether it is still current; ``popped`` is the place and unit of a pop that failed.
     """
 
     kind: LeakKind
@@ -100,6 +100,7 @@ class Leak:
     trace: str | None
     still: bool
     wall: float = 0.0
+    popped: str | None = None
 
 
 class Registry:
@@ -124,6 +125,8 @@ class Registry:
         self._collected = float("-inf")
         self.on_leak: t.Callable[[Leak], object] | None = None
         """Called with each leak when it is noticed."""
+        self.on_wrong_pop: t.Callable[[BaseException, Leak], object] | None = None
+        """Called with what a wrong pop raised, while it is on its way."""
         self.on_orphan: t.Callable[[t.Any], object] | None = None
         """Called with the record of a context that nobody will pop any more."""
         self._left: weakref.WeakSet[t.Any] = weakref.WeakSet()
@@ -173,12 +176,21 @@ class Registry:
         if self.on_orphan is not None:
             self.on_orphan(recording)
 
-    def popped_wrongly(self, ctx: t.Any, recording: Watched, error: BaseException) -> None:
-        """Popping *ctx* raised *error*."""
+    def popped_wrongly(
+        self, ctx: t.Any, recording: Watched, error: BaseException, where: str | None = None
+    ) -> None:
+        """Popping *ctx* raised *error*, at the place and in the unit that *where* names."""
         # Not Flask's message: it shows the request's URL, query and all.
-        self._leak("wrong-pop", recording, ctx, detail=f"Flask raised {type(error).__name__}.")
+        detail = f"Flask raised {type(error).__name__}."
+        leak = self._leak("wrong-pop", recording, ctx, detail, popped=where)
+        if self.on_wrong_pop is not None:
+            self.on_wrong_pop(error, leak)
         if not internals.is_pushed(ctx):
             self._entries.pop(recording.serial, None)
+
+    def shared_copy(self, ctx: t.Any, recording: Watched, unit: Unit) -> None:
+        """*unit* pushes *ctx*, a copy that another unit has pushed."""
+        self._leak("shared-copy", recording, ctx, detail=unit.name)
 
     def still_current(self, ctx: t.Any, recording: Watched | None) -> None:
         """*ctx* is current although the worker's call that pushed it has ended."""
@@ -338,8 +350,14 @@ class Registry:
         return getattr(ctx.app.extensions.get("ctxkit"), "registry", None) is self
 
     def _leak(
-        self, kind: LeakKind, recording: Watched | None, ctx: t.Any, detail: str = ""
-    ) -> None:
+        self,
+        kind: LeakKind,
+        recording: Watched | None,
+        ctx: t.Any,
+        detail: str = "",
+        *,
+        popped: str | None = None,
+    ) -> Leak:
         wall = time.time()
         request = None if ctx is None else internals.request_of(ctx)
         method = recording.method if recording else request.method if request else None
@@ -357,16 +375,19 @@ class Registry:
             trace=recording.id if recording else None,
             still=ctx is not None,
             wall=wall,
+            popped=popped,
         )
         self._leaks.append((leak, None if ctx is None else weakref.ref(ctx)))
         if self.on_leak is not None:
             self.on_leak(leak)
+        return leak
 
 
 _SENTENCES: t.Final[dict[LeakKind, str]] = {
     "left-current": "{what} was still current when the worker's call that pushed it ended.",
     "wrong-pop": "{what} was popped in the wrong order or place. {detail}",
     "never-popped": "{what} was pushed and never popped: its unit ended, or dropped it.",
+    "shared-copy": "{what} is a copy: {detail} pushed it while another unit had it pushed.",
     "dirty-start": "The request to {detail} started while {what} was still current.",
 }
 

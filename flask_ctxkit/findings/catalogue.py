@@ -17,6 +17,7 @@ from . import (
     hooks,
     leaks,
     order,
+    propagation,
     registration,
     removals,
     session,
@@ -42,6 +43,7 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *teardown.RULES,
     *leaks.RULES,
     *contexts.RULES,
+    *propagation.RULES,
     *headers.RULES,
     *session.RULES,
     *statements.RULES,
@@ -181,16 +183,21 @@ class Rules:
         return _unique(found)
 
     def for_error(
-        self, error: Error, trace: Trace | None = None, unit: str | None = None
+        self,
+        error: Error,
+        trace: Trace | None = None,
+        unit: str | None = None,
+        started: str | None = None,
     ) -> tuple[Finding, ...]:
         """What explains an exception, given its record.
 
         :param trace: the trace that it escapes from, as far as it has grown.
         :param unit: the thread, greenlet or task that it was raised in.
+        :param started: who started that, where it is known.
         """
         events = () if trace is None else trace.events
         event = next((e for e in events if is_same(e.error, error)), None)
-        return _unique(self._escaped(Failure(error, event, trace, unit), self._known()))
+        return _unique(self._escaped(Failure(error, event, trace, unit, started), self._known()))
 
     def annotate(
         self,

@@ -62,6 +62,8 @@ def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
             ),
         )
     unit = "here" if failure.unit is None else f"in {failure.unit}"
+    if failure.started is not None:
+        unit = f"{unit}, which {failure.started} started"
     if kind == "application":
         fix = "Push one around the work: with app.app_context(): ... "
     else:

@@ -50,8 +50,8 @@ def popped_wrongly(_lives: t.Sequence[Live], leaks: t.Sequence[Leak]) -> t.Itera
     for leak in leaks:
         if leak.kind == "wrong-pop":
             yield Finding(
-                f"{_subject(leak)} was popped in the wrong order or place, in {leak.unit.name}"
-                f"{_pushed_at(leak)}.",
+                f"{_subject(leak)} was popped in the wrong order or place{_popped_at(leak)}. "
+                f"It was pushed in {leak.unit.name}{_pushed_at(leak)}.",
                 (Evidence(leak.message), *_pushed(leak)),
                 "Pop contexts in the unit that pushed them, the last one first: use with blocks.",
                 f"{leak.method} {leak.path} {_place(leak)}",
@@ -73,6 +73,10 @@ def _place(leak: Leak) -> str | None:
 def _pushed_at(leak: Leak) -> str:
     place = _place(leak)
     return f" (pushed at {place})" if place else ""
+
+
+def _popped_at(leak: Leak) -> str:
+    return f", at {leak.popped}" if leak.popped else ""
 
 
 def _pushed(leak: Leak) -> tuple[Evidence, ...]:

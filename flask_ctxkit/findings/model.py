@@ -72,7 +72,8 @@ class Finding:
 class Failure:
     """An exception to explain: its record, and the event and trace where it was seen, if any.
 
-    ``unit`` names the thread, greenlet or task that it was raised in.
+    ``unit`` names the thread, greenlet or task that it was raised in; ``started`` who started
+    that, where it is known: "GET /cart (shop/views.py:31)".
 
     """
 
@@ -80,6 +81,7 @@ class Failure:
     event: Event | None = None
     trace: Trace | None = None
     unit: str | None = None
+    started: str | None = None
 
 
 def is_same(one: Error | None, other: Error | None) -> bool:

@@ -59,6 +59,7 @@ def leak(found: Leak) -> dict[str, t.Any]:
         "method": found.method,
         "path": found.path,
         "pushed": found.pushed,
+        "popped": found.popped,
         "message": found.message,
         "trace": found.trace,
         "still": found.still,

@@ -16,8 +16,9 @@ if t.TYPE_CHECKING:
 
     from .model import Kind
 
-_OUTSIDE: t.Final = frozenset({
+OUTSIDE: t.Final = frozenset({
     "flask.ctx", "contextlib", "click.core", "click.decorators", "flask_ctxkit.trace.pushes",
+    "flask_ctxkit.contexts.propagate",
 })  # fmt: skip
 """Modules that push on behalf of their caller."""
 _WORDS: t.Final = 10
@@ -32,14 +33,17 @@ class Block(t.NamedTuple):
     site: Site
 
 
-def block_of(pushing: FrameType, app: Flask, *, copied: bool, in_request: bool) -> Block:
+def block_of(
+    pushing: FrameType, app: Flask, *, copied: bool, in_request: bool, function: t.Any = None
+) -> Block:
     """The block that *pushing*, the caller of ``push``, begins.
 
-    :param copied: whether the context is a copy of a request's.
+    :param copied: whether the context is of work that a request started.
+    :param function: that work; None where the frames have to tell.
     """
-    function, frame = None, pushing
-    while frame.f_back is not None and frame.f_globals.get("__name__") in _OUTSIDE:
-        if copied and frame.f_code.co_name == "wrapper":
+    frame = pushing
+    while frame.f_back is not None and frame.f_globals.get("__name__") in OUTSIDE:
+        if copied and function is None and frame.f_code.co_name == "wrapper":
             function = frame.f_locals.get("f")  # of copy_current_request_context
         frame = frame.f_back
     if copied:

@@ -7,8 +7,9 @@ from dataclasses import fields
 from datetime import datetime, timezone
 
 from ..definition import short_path
+from .lineage import outlived_ns
 from .model import Change, Event, ResponseChange, Trace
-from .recording import Noted, Remark
+from .recording import Noted, Remark, now
 from .site import MAKE_REQUEST, MATCH, OPEN_SESSION, PUSH_APP, PUSH_REQUEST
 from .watcher import Delta, Headers, headers_delta
 
@@ -35,6 +36,7 @@ def freeze(recording: Recording) -> Trace:
     noted = [*_begun(recording), *recording.all_steps()]
     events, position = _events(recording, noted)
     ended = recording.ended
+    family = recording.lineage
     return Trace(
         id=recording.id,
         kind=recording.kind,
@@ -50,6 +52,9 @@ def freeze(recording: Recording) -> Trace:
         unit=recording.unit,
         events=events,
         parent=recording.parent,
+        lineage=_lineage(recording),
+        children=() if family is None else tuple(family.children),
+        dropped_children=0 if family is None else family.dropped,
         findings=tuple(recording.findings),
         session=_session(recording, position),
         response=_response(recording, events),
@@ -64,6 +69,19 @@ def freeze(recording: Recording) -> Trace:
         dropped_events=recording.dropped,
         own_cost_us=None,
     )
+
+
+def _lineage(recording: Recording) -> dict[str, t.Any] | None:
+    origin = None if recording.lineage is None else recording.lineage.origin
+    if origin is None:
+        return None
+    return {
+        "how": origin.how,
+        "where": origin.where,
+        "by": None if origin.parent is None else _name(origin.parent),
+        "captured": list(origin.captured),
+        "outlived_ms": outlived_ns(recording, now()) / 1e6,
+    }
 
 
 def _query(recording: Recording) -> str | None:

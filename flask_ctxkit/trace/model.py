@@ -113,6 +113,12 @@ class Trace:
     ``{"name", "event": index or None, "receivers": [name]}``. ``templates`` holds
     ``{"name", "event"}``. ``contexts`` holds ``{"kind", "app", "pushed": "file:line",
     "reused": bool}`` bottom to top. ``findings`` holds the findings as plain data.
+    ``parent`` is the id of the trace that it ran inside of, or that started it. ``lineage``
+    tells of work that was started by ``propagate`` or ``copy_current_request_context``:
+    ``{"how": "propagate" | "copy", "where": "file:line" of that call, "by": name of the parent
+    or None, "captured": [proxies that it was given], "outlived_ms": milliseconds that it ran
+    beyond the parent's end, 0 if it did not}``. ``children`` are the ids of such work that was
+    started from here.
     """
 
     id: str
@@ -129,6 +135,9 @@ class Trace:
     unit: Unit
     events: tuple[Event, ...]
     parent: str | None = None
+    lineage: t.Mapping[str, t.Any] | None = None
+    children: tuple[str, ...] = ()
+    dropped_children: int = 0
     findings: tuple[t.Mapping[str, t.Any], ...] = ()
     session: t.Mapping[str, t.Any] | None = None
     response: t.Mapping[str, t.Any] | None = None

@@ -17,9 +17,13 @@ from flask import (
 from flask.ctx import AppContext
 
 from .. import internals
+from ..definition import short_path
 from ..internals import WSGI_APP_CODE, pushes_of, request_in
-from .blocks import block_of
+from ..origin import Origin, calling
+from ..units import current_unit
+from .blocks import OUTSIDE, block_of
 from .functions import original
+from .lineage import outlived_ns
 from .recorder import flask_step
 from .recording import Recording, Remark, now
 from .signals import heard
@@ -37,6 +41,8 @@ WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 _AT_THE_END: t.Final = (request_tearing_down, appcontext_tearing_down, appcontext_popped)
 NOT_SAMPLED: t.Final = (0, 0)
 """When a context was made that is not recorded."""
+_CLAIM: t.Final = "_ctxkit_claim"
+"""The attribute of a copy that holds the unit which pushed it."""
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
 
 
@@ -133,7 +139,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
     class Observed(base):  # type: ignore[misc]
         _ctxkit: Recording | None = None
         _ctxkit_made: tuple[int, int] | None = None
-        _ctxkit_parent: str | None = None
+        _ctxkit_origin: Origin | None = None
 
         def push(self) -> None:
             recording = self._ctxkit
@@ -188,8 +194,11 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
         def copy(self) -> t.Any:
             made = base.copy(self)
             if self._ctxkit is not None:
-                made._ctxkit_parent = self._ctxkit.id  # noqa: SLF001
+                _copied(recorder, made, self._ctxkit, sys._getframe(1))  # noqa: SLF001
             return made
+
+        def _ctxkit_leave(self, error: BaseException | None) -> None:
+            leave(recorder, self, error)
 
     return Observed
 
@@ -201,7 +210,7 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
     class Observed(base):  # type: ignore[misc]
         _ctxkit: Recording | None = None
         _ctxkit_made: tuple[int, int] | None = None
-        _ctxkit_parent: str | None = None
+        _ctxkit_origin: Origin | None = None
         _ctxkit_pushed = 0
         """When a request had pushed its own application context."""
 
@@ -235,6 +244,9 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
                 _pop_raised(recorder, self, error)
                 raise
             _popped(recorder, self, recording)
+
+        def _ctxkit_leave(self, error: BaseException | None) -> None:
+            leave(recorder, self, error)
 
     return Observed
 
@@ -271,9 +283,14 @@ def _begin(
             return None
         kind: Kind = "request"
         block = None
+        origin = ctx._ctxkit_origin if made is None else None  # noqa: SLF001
         if frame.f_code is not WSGI_APP_CODE:
             kind, frame, block = block_of(
-                frame, ctx.app, copied=made is None, in_request=request is not None
+                frame,
+                ctx.app,
+                copied=made is None,
+                in_request=request is not None,
+                function=None if origin is None else origin.function,
             )
         moment = (start, start)
         recording = recorder.begin(ctx, kind, made or moment, request)
@@ -292,13 +309,60 @@ def _begin(
             if kind == "cli":
                 recording.name = block.definition.name
             recording.current = PUSH_APP if request is None else OPEN_SESSION
-        if made is None and ctx._ctxkit_parent is not None:  # noqa: SLF001
-            recording.parent = ctx._ctxkit_parent  # noqa: SLF001
+        if origin is not None:
+            _has_origin(recorder, ctx, recording, origin)
         ctx._ctxkit = recording  # noqa: SLF001
     except BaseException as own:
         recorder.failed("begin", own)
         return None
     return recording
+
+
+def _copied(recorder: Recorder, made: t.Any, parent: Recording, frame: FrameType) -> None:
+    """*made* is a copy of the context of *parent*, for a function to run in."""
+    try:
+        frame = calling(frame, OUTSIDE)
+        made._ctxkit_origin = Origin("copy", parent, frame.f_code, frame.f_lineno)  # noqa: SLF001
+    except BaseException as own:
+        recorder.failed("copy", own)
+
+
+def _has_origin(recorder: Recorder, ctx: t.Any, recording: Recording, origin: Origin) -> None:
+    recorder.started(origin, recording)
+    if origin.how == "copy":
+        _claim(recorder, ctx, recording)
+        return
+    recording.pushed_by, recording.pushed_at = origin.code, origin.line
+    if recording.request is not None:  # it was matched in the request that it is of
+        recording.endpoint = recording.request.endpoint
+
+
+def _claim(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+    """One unit at a time may push a copy."""
+    unit = current_unit()
+    # One step for the interpreter, so of two that come at once the second one is told.
+    if ctx.__dict__.setdefault(_CLAIM, unit) != unit:
+        recorder.registry.shared_copy(ctx, recording, unit)
+
+
+def _work_ends(ctx: t.Any, recording: Recording, origin: Origin | None) -> None:
+    if origin is not None and origin.how == "copy":
+        ctx.__dict__.pop(_CLAIM, None)
+        recording.odd = recording.odd or outlived_ns(recording, now()) > 0
+
+
+def _place(frame: FrameType) -> str:
+    return f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def leave(recorder: Recorder, ctx: t.Any, error: BaseException | None) -> None:
+    """Take *ctx* off its stack, and run no teardown function."""
+    recording = ctx._ctxkit  # noqa: SLF001
+    if recording is not None:
+        _block_ends(recorder, ctx, recording, (error,))
+    internals.leave(ctx)
+    if recording is not None:
+        _popped(recorder, ctx, recording)
 
 
 def _push_raised(recorder: Recorder, recording: Recording, error: BaseException) -> None:
@@ -368,6 +432,9 @@ def _pushed_again(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
     try:
         if not internals.is_pushed(ctx):
             recorder.registry.entered(ctx, recording)
+        origin = ctx._ctxkit_origin  # noqa: SLF001
+        if origin is not None and origin.how == "copy":
+            _claim(recorder, ctx, recording)
         site = PUSH_APP if internals.request_of(ctx) is None else PUSH_REQUEST
         moment = now()
         recording.add((site, moment, moment, None, _PUSHED_AGAIN))
@@ -399,6 +466,8 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
             note_skipped(recording, ctx)
         recording.note(POP, start)
         recorder.registry.left(recording)
+        if recording.lineage is not None:
+            _work_ends(ctx, recording, recording.lineage.origin)
         if not recording.streaming and recording.ended is None:
             recorder.finish(recording)
     except BaseException as own:
@@ -414,7 +483,9 @@ def _pop_raised(recorder: Recorder, ctx: t.Any, error: BaseException) -> None:
         if isinstance(error, WRONG_POP) and _raised_in_pop(error):
             note = "popped in the wrong order or place"
             recorder.raised(recording, POP, recording.last_end(), error, note)
-            recorder.registry.popped_wrongly(ctx, recording, error)
+            place = _place(calling(sys._getframe(2), OUTSIDE))  # noqa: SLF001
+            where = f"{place} in {current_unit().name}"
+            recorder.registry.popped_wrongly(ctx, recording, error, where)
             return
         if recording.error is None:
             recording.error = recorder.describe(error)

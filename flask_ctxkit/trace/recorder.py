@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
@@ -18,6 +19,7 @@ from werkzeug.wsgi import ClosingIterator
 from .. import internals
 from ..definition import short_path
 from ..units import current_unit
+from .lineage import Lineage
 from .model import Error
 from .opening import preprocessors
 from .recording import Recording, Remark, now
@@ -35,6 +37,8 @@ from .watcher import NAMES, Capture
 if t.TYPE_CHECKING:
     from types import FrameType, TracebackType
 
+    from ..origin import Origin
+    from ..units import Unit
     from .model import Captured, Kind
     from .recording import Changes
     from .watcher import Headers
@@ -82,7 +86,10 @@ class Tracks(t.Protocol):
 
     def entered(self, ctx: t.Any, recording: Recording) -> None: ...
     def left(self, recording: Recording) -> None: ...
-    def popped_wrongly(self, ctx: t.Any, recording: Recording, error: BaseException) -> None: ...
+    def popped_wrongly(
+        self, ctx: t.Any, recording: Recording, error: BaseException, where: str
+    ) -> None: ...
+    def shared_copy(self, ctx: t.Any, recording: Recording, unit: Unit) -> None: ...
 
 
 class Recorder:
@@ -157,6 +164,36 @@ class Recorder:
                     outer.look_inside(outer.current)
         self.registry.entered(ctx, recording)
         return recording
+
+    def started(self, origin: Origin, recording: Recording) -> None:
+        """*recording* is of work that was started at *origin*: both are to tell."""
+        recording.lineage = Lineage(origin)
+        if origin.captured:
+            recording.odd = True
+        parent: Recording | None = origin.parent
+        if parent is None:
+            return
+        recording.parent = parent.id
+        with self._lock:
+            family = parent.lineage = parent.lineage or Lineage()
+            family.started(recording.id)
+
+    @contextlib.contextmanager
+    def unnoted(self, recording: Recording | None, g: t.Any) -> t.Iterator[None]:
+        """What happens to *g* in the block is not the doing of a step of *recording*."""
+        if recording is None:
+            yield
+            return
+        try:
+            if recording.block is not None:
+                recording.look_inside(recording.block)
+        except BaseException as own:
+            self.failed("unnoted", own)
+        yield
+        try:
+            recording.watch_g(g, given=True)
+        except BaseException as own:
+            self.failed("unnoted", own)
 
     def bind(self, recording: Recording, ctx: t.Any) -> None:
         """Once per context, when its variables are set: watch its ``g`` and its session."""

@@ -33,6 +33,7 @@ if t.TYPE_CHECKING:
     from types import CodeType
 
     from ..units import Unit
+    from .lineage import Lineage
     from .model import Captured, Error, Kind, Outcome, State
 
 SPREAD: t.Final = 0x9E3779B1
@@ -78,7 +79,7 @@ class Recording:
     __slots__ = (
         "app_context", "block", "changed", "current", "dropped", "ended", "endpoint", "environ",
         "error", "errors", "extras", "findings", "g", "g_known", "g_seen", "has_request",
-        "headers", "kind", "leaked", "log", "looks", "made", "match_end", "match_start", "method",
+        "headers", "kind", "leaked", "lineage", "log", "looks", "made", "match_end", "match_start", "method",
         "name", "odd", "opened", "other_g", "pairs", "parent", "path", "pending", "push_app",
         "pushed_at", "pushed_by", "query", "raisers", "recorder", "rendering", "request",
         "response", "reused", "room", "saving", "sent", "serial", "session", "session_first",
@@ -108,6 +109,8 @@ class Recording:
         self.push_app = made
         self.name = ""
         self.parent: str | None = None
+        self.lineage: Lineage | None = None
+        """What started it, and what it started, if either is known."""
         self.reused = False
         """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
         self.shares: t.Callable[[], t.Any] = _nobody
