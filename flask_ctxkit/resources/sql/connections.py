@@ -9,7 +9,7 @@ from ...errors import RolledBackError
 from ..callers import caller
 from ..steps import Step, is_watched, now, tell
 from .cursors import Cursor
-from .pool import Taken, discard
+from .pool import Taken, discard, innermost
 from .wording import dialect_of
 
 if t.TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Connection(t.Generic[R]):
     def dialect(self) -> Dialect:
         """How the server reads quotes; "unknown" for a driver that is not known."""
         if self._dialect is None:
-            self._dialect = dialect_of(self.driver)
+            self._dialect = dialect_of(innermost(self.driver))
         return self._dialect
 
     def _open(self) -> Connection[R]:
@@ -129,15 +129,24 @@ class Connection(t.Generic[R]):
                 name = name or f"{action} {self._ledger.name}"
                 tell(Step(action, name, str(caller()), start, now(), raised))
 
+    def run(self, sql: str) -> None:
+        """Run a statement of the helper's own, which returns nothing."""
+        cursor = self.driver.cursor()
+        try:
+            cursor.execute(sql)
+        finally:
+            self._try(None, "close a cursor", cursor.close)
+
     def undo(self, call: t.Callable[[], object], name: str = "rollback") -> None:
         """Roll back on the way out of an error, which none that comes up here may mask."""
         if self._broken is None:
-            self._try("rollback", f"{name} {self._ledger.name}", call)
+            # What could not be undone must not be committed by a level further out.
+            self._broken = self._try("rollback", f"{name} {self._ledger.name}", call)
 
     def _doomed(self) -> str | None:
         """Why nothing can be committed any more, or None."""
         if self._broken is not None:
-            return f"it was interrupted by {type(self._broken).__name__}"
+            return f"{type(self._broken).__name__} left the connection unusable"
         if self.dialect == "postgresql" and _is_in_error(self.driver):
             return "the server refuses all that comes after an error in the same transaction"
         return None
@@ -232,6 +241,5 @@ class _ByHand(Exception):  # noqa: N818 - a reason to roll back, never raised
 
 
 def _is_in_error(connection: t.Any) -> bool:
-    for name in ("driver_connection", "dbapi_connection"):
-        connection = getattr(connection, name, connection)
-    return getattr(getattr(connection, "info", None), "transaction_status", None) == _IN_ERROR
+    info = getattr(innermost(connection), "info", None)
+    return getattr(info, "transaction_status", None) == _IN_ERROR

@@ -155,10 +155,10 @@ def _savepoint(outer: Level[R], unit: Unit, frame: FrameType | None, depth: int)
     connection, name = outer.connection, f"ctxkit_{depth}"
     if getattr(connection.driver, "in_transaction", None) is False:
         # SQLite's module begins none before a savepoint, so releasing that would commit.
-        _run(connection, "BEGIN")
+        connection.run("BEGIN")
     cursor = connection.cursor()
     try:
-        connection.step("statement", lambda: _run(connection, f"SAVEPOINT {name}"), "savepoint")
+        connection.step("statement", lambda: connection.run(f"SAVEPOINT {name}"), "savepoint")
         return Level(unit, frame, connection, cursor, name)
     except BaseException:
         connection.close_cursor(cursor)
@@ -170,10 +170,10 @@ def _end_savepoint(level: Level[R], error: BaseException | None) -> None:
     level.cursor.close()
 
     def release() -> None:
-        _run(connection, f"RELEASE SAVEPOINT {name}")
+        connection.run(f"RELEASE SAVEPOINT {name}")
 
     def undo() -> None:
-        _run(connection, f"ROLLBACK TO SAVEPOINT {name}")
+        connection.run(f"ROLLBACK TO SAVEPOINT {name}")
         release()
 
     if error is not None:
@@ -185,11 +185,3 @@ def _end_savepoint(level: Level[R], error: BaseException | None) -> None:
     except BaseException:
         connection.undo(undo, "rollback to savepoint of")
         raise
-
-
-def _run(connection: Connection[t.Any], sql: str) -> None:
-    cursor = connection.driver.cursor()
-    try:
-        cursor.execute(sql)
-    finally:
-        cursor.close()

@@ -193,6 +193,13 @@ def gauge_of(pool: t.Any) -> Gauge:
     return Gauge()
 
 
+def innermost(connection: t.Any) -> t.Any:
+    """The driver's own connection, inside of what a pool made of it."""
+    for name in ("driver_connection", "dbapi_connection"):
+        connection = getattr(connection, name, connection)
+    return connection
+
+
 def _is_of(value: object, package: str) -> bool:
     return type(value).__module__.partition(".")[0] == package
 
@@ -204,6 +211,11 @@ def _begun(connection: t.Any) -> t.Any:
     first half of a block would be lost without a word.
     """
     try:
+        if not hasattr(innermost(connection), "ping"):
+            # It can't be tested by DBUtils. Before the transaction a statement that fails is
+            # run on another connection.
+            with contextlib.closing(connection.cursor()) as cursor:
+                cursor.execute("select 1")
         try:
             connection.begin()
         except Exception:

@@ -67,10 +67,8 @@ _LIST: t.Final = re.compile(r"\(\s*(\?|%s)(?:\s*,\s*\1)+\s*\)")
 _SPACE: t.Final = re.compile(r"\s+")
 
 
-def dialect_of(connection: t.Any) -> Dialect:
-    """How the server behind *connection* reads quotes, by the driver that made it."""
-    for name in ("driver_connection", "dbapi_connection"):
-        connection = getattr(connection, name, connection)
+def dialect_of(connection: object) -> Dialect:
+    """How the server behind a driver's *connection* reads quotes, by the driver's module."""
     return _DRIVERS.get(type(connection).__module__.partition(".")[0], "unknown")
 
 
