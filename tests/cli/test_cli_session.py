@@ -353,7 +353,11 @@ def test_a_session_in_several_cookies_is_put_together(
     run: t.Any, kind: str, name: str, encrypt: bool
 ) -> None:
     """From a header in any order, whatever the cookie is called."""
-    how = {"CTXKIT_SESSION_SIZE": "split", "SESSION_COOKIE_NAME": name, "SESSION_COOKIE_PATH": "/"}
+    how: dict[str, t.Any] = {
+        "CTXKIT_SESSION_SIZE": "split",
+        "SESSION_COOKIE_NAME": name,
+        "SESSION_COOKIE_PATH": "/",
+    }
     if encrypt:
         pytest.importorskip("cryptography")
     app = app_with(**how, CTXKIT_SESSION_PARTS=4, CTXKIT_SESSION_ENCRYPT=encrypt)

@@ -213,7 +213,7 @@ def test_a_split_session_is_looked_at_as_a_whole(encrypt: bool) -> None:
     """And an encrypted one by the app's key: its keys, bytes, and how it came."""
     if encrypt:
         pytest.importorskip("cryptography")
-    how = {"CTXKIT_SESSION_SIZE": "split", "CTXKIT_SESSION_PARTS": 4}
+    how: dict[str, t.Any] = {"CTXKIT_SESSION_SIZE": "split", "CTXKIT_SESSION_PARTS": 4}
     app = shop(**how, CTXKIT_SESSION_ENCRYPT=encrypt)
     values = {"noise": random.Random(1).randbytes(4000).hex(), "user_id": 7}
     app.add_url_rule("/long", "long", lambda: session.update(values) or "")
