@@ -54,18 +54,13 @@ class Pipeline:
             or recording.reused
             or shape not in self._sound
             or self._rules.every_trace
-            or self._is_slow(recording)
+            or recording.lasted >= self._rules.slow_ns  # only then can rules about time apply
         ):
             self._examine(recording, shape)
         if trace_finished.receivers:
             app = self._app()
             if app is not None:
                 trace_finished.send(app, trace=freeze(recording))
-
-    def _is_slow(self, recording: Recording) -> bool:
-        # Rules about time can only apply where the whole was slow.
-        ended = recording.ended or recording.started
-        return ended - recording.started >= self._rules.slow_ns
 
     def _examine(self, recording: Recording, shape: t.Any) -> None:
         findings = self._rules.for_trace(freeze(recording))
@@ -74,7 +69,7 @@ class Pipeline:
             app = self._app()
             for finding in findings:
                 self._rules.tally.add(finding, app, _about(recording))
-        elif not recording.odd and not self._is_slow(recording):
+        elif not recording.odd and recording.lasted < self._rules.slow_ns:
             self._sound[shape] = None
             while len(self._sound) > SHAPES:
                 self._sound.popitem(last=False)

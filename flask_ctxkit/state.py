@@ -185,6 +185,7 @@ class State:
     def seam(self, app: Flask) -> t.Callable[..., t.Any]:
         """What answers each call of the app's ``wsgi_app`` from now on."""
         inner, recorder, prefix = inner_app(app), self.recorder, self.config.url_prefix
+        reference = self._app
         top = internals.current_app_context
 
         def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
@@ -199,8 +200,8 @@ class State:
                 self._entered(before, environ)
             try:
                 if self.tracing:
-                    return call_app(inner, recorder, environ, start_response)
-                return inner(environ, start_response)
+                    return call_app(inner, reference(), recorder, environ, start_response)
+                return inner(reference(), environ, start_response)
             finally:
                 after = top(None)
                 if after is not None and after is not before:

@@ -51,10 +51,10 @@ LISTENED = (
 STEPS: list[tuple[t.Any, str]] = [
     *((Recorder, name) for name in (
         "begin", "bind", "unseen", "escaped", "started_response", "capture_headers",
-        "capture_environ", "describe", "_path", "_remember", "_templates_raised",
+        "_capture_list", "capture_environ", "describe", "_path", "_remember", "_templates_raised",
     )),
     *((Recording, name) for name in (
-        "note", "add", "look", "look_inside", "look_response", "first_response", "watch_g",
+        "note", "add", "look", "look_inside", "look_response", "watch_g",
         "watch_session", "release", "shape", "last_end", "last_site", "session_now",
         "server_timing", "_with_pending", "all_steps",
     )),

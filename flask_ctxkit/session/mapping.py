@@ -32,6 +32,8 @@ class CtxSession(SecureCookieSession):
     """Whose session the cookie was, where sessions can be revoked."""
     came_signed: bool = False
     """Whether it came signed only, where it should be encrypted."""
+    writes: int = 0
+    """How often its names changed; a look in between that finds the same has nothing to do."""
     after_save: t.Callable[[CtxSession], object] | None = None
     """Called on the first change after ``save_session`` is through; None before it is."""
 
@@ -48,6 +50,7 @@ class CtxSession(SecureCookieSession):
     def on_update(session: CtxSession) -> None:
         """Notice a change."""
         session.modified = True
+        session.writes += 1
         late = session.after_save
         if late is not None:
             late(session)

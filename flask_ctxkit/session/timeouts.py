@@ -78,6 +78,8 @@ class Timeouts:
             began = opened.signed_at
         # Not a change that Flask should notice: the session is saved already.
         dict.__setitem__(session, BEGAN, began)
+        if isinstance(session, CtxSession):
+            session.writes += 1
 
     def lacks_begin(self, session: dict[str, t.Any]) -> bool:
         """Whether *session* should say when it began, and doesn't."""

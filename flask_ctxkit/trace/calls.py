@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-import weakref
 from types import GeneratorType
 
 from flask import request_finished
@@ -21,27 +20,31 @@ if t.TYPE_CHECKING:
     from .recorder import Recorder
 
 
-def inner_app(app: Flask) -> t.Callable[..., t.Any]:
-    """The ``wsgi_app`` that *app* has: another's, or its class's method, which holds it weakly."""
-    set_before = app.__dict__.get("wsgi_app")
-    if set_before is not None:
-        return t.cast("t.Callable[..., t.Any]", set_before)
-    method: t.Any = type(app).wsgi_app
-    reference = weakref.ref(app)
+Inner = t.Callable[[t.Any, "WSGIEnvironment", "StartResponse"], t.Any]
 
-    def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
-        return method(reference(), environ, start_response)
+
+def inner_app(app: Flask) -> Inner:
+    """The ``wsgi_app`` that *app* has, called with the app first: its class's method, so that
+    nothing holds the app, or what somebody set before.
+    """
+    set_before = app.__dict__.get("wsgi_app")
+    if set_before is None:
+        return t.cast("Inner", type(app).wsgi_app)
+
+    def wsgi_app(_: object, environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+        return set_before(environ, start_response)
 
     return wsgi_app
 
 
 def call_app(
-    inner: t.Callable[..., t.Any],
+    inner: Inner,
+    app: Flask | None,
     recorder: Recorder,
     environ: WSGIEnvironment,
     start_response: StartResponse,
 ) -> t.Any:
-    """Call the WSGI app *inner* and watch its response to the end."""
+    """Call *inner*, the WSGI app of *app*, and watch its response to the end."""
     recording: Recording | None = None
 
     def start(status: str, headers: t.Any, exc_info: t.Any = None) -> t.Any:
@@ -60,7 +63,7 @@ def call_app(
         return start_response(status, headers, exc_info)
 
     try:
-        body = inner(environ, start)
+        body = inner(app, environ, start)
     except BaseException:
         if recording is not None and recording.streaming:
             _no_body(recording, recorder)  # a teardown function raised

@@ -109,7 +109,7 @@ def _iso(wall: float) -> str:
 
 def _begun(recording: Recording) -> t.Iterator[Noted]:
     """The first steps of a context, which are kept as times alone."""
-    start, end = recording.push_app
+    start, end = recording.push_start, recording.push_end
     if not recording.has_request:
         yield (PUSH_APP, start, end, None, None)
         return
@@ -225,7 +225,7 @@ def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any
 
 
 def _response(recording: Recording, events: tuple[Event, ...]) -> dict[str, t.Any] | None:
-    if recording.sent is None:
+    if not recording.sent:
         return None
     setters: dict[str, int] = {}
     for event in events:

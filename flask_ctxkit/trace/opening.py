@@ -12,7 +12,7 @@ from flask import request_started
 from ..internals import current_app
 from .recording import Recording, Remark
 from .signals import function_name, heard
-from .site import PREPROCESSORS, REQUEST_STARTED
+from .site import MAKE_RESPONSE, PREPROCESSORS, REQUEST_STARTED
 
 
 def before_hooks(recording: Recording) -> None:
@@ -46,11 +46,12 @@ def preprocessors(recording: Recording, until: t.Any = None) -> tuple[str, ...]:
 
 def first_response(recording: Recording, response: t.Any, start: int) -> None:
     """Note that Flask made *response* between the last step and *start*."""
-    if not recording.opened and recording.has_request:
+    if recording.has_request and not recording.opened and (recording.odd or not recording.log):
         _opening_failed(recording)
         start = max(start, recording.last_end())
     recording.saving = 0
-    recording.first_response(response, start)
+    changes = recording.look_response(response, MAKE_RESPONSE)
+    recording.add((MAKE_RESPONSE, recording.last_end(), start, changes, None))
 
 
 def _opening_failed(recording: Recording) -> None:

@@ -292,12 +292,11 @@ def _begin(
                 in_request=request is not None,
                 function=None if origin is None else origin.function,
             )
-        moment = (start, start)
-        recording = recorder.begin(ctx, kind, made or moment, request)
+        recording = recorder.begin(ctx, kind, made or (start, start), request)
         if recording is None:
             ctx._ctxkit_made = NOT_SAMPLED  # noqa: SLF001  # nor when it is pushed again
             return None
-        recording.push_app = moment
+        recording.push_start = recording.push_end = start
         recording.pushed_by = frame.f_code
         if block is None:
             # Flask pushes in one place, and finding a line takes a walk through a table.
@@ -369,7 +368,7 @@ def _push_raised(recorder: Recorder, recording: Recording, error: BaseException)
     try:
         site, _ = flask_step(error.__traceback__)
         site, start = (MATCH, recording.match_start) if recording.match_start else (site, 0)
-        recorder.raised(recording, site, start or recording.push_app[1], error)
+        recorder.raised(recording, site, start or recording.push_end, error)
     except BaseException as own:
         recorder.failed("push", own)
 
@@ -409,9 +408,9 @@ def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         recorder.bind(recording, ctx)
         pushed = getattr(recording.app_context, "_ctxkit_pushed", 0)
         if pushed and not recording.reused:
-            recording.push_app = (recording.push_app[0], pushed)
+            recording.push_end = pushed
         elif not recording.has_request:
-            recording.push_app = (recording.push_app[0], now())
+            recording.push_end = now()
         if appcontext_pushed.receivers:
             heard(recording, appcontext_pushed, ctx.app)
     except BaseException as own:
@@ -456,6 +455,8 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
     try:
         if pushes_of(ctx):
             return
+        if recorder.on_end is not None:
+            recorder.on_end(ctx)
         for signal in _AT_THE_END:
             if signal.receivers:
                 heard(recording, signal, ctx.app)
@@ -503,5 +504,3 @@ def _raised_in_pop(error: BaseException) -> bool:
         return False
     frame = frames.tb_frame
     return frame.f_code.co_name == "pop" and frame.f_globals.get("__name__") == "flask.ctx"
-        if recorder.on_end is not None:
-            recorder.on_end(ctx)

@@ -11,6 +11,7 @@ import threading
 import traceback
 import typing as t
 import weakref
+from itertools import chain, compress, filterfalse, repeat
 from operator import is_
 
 from flask.sessions import NullSession
@@ -22,7 +23,7 @@ from ..units import current_unit
 from .lineage import Lineage
 from .model import Error
 from .opening import preprocessors
-from .recording import Recording, Remark, now
+from .recording import STEP, Recording, Remark, now
 from .site import (
     FLASK_FUNCTIONS,
     MAKE_RESPONSE,
@@ -62,9 +63,13 @@ PUBLIC: t.Final = frozenset({
     "CONTENT_LENGTH", "GATEWAY_INTERFACE", "wsgi.url_scheme",
 })  # fmt: skip
 """Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
+VARYING: t.Final = frozenset({"REMOTE_PORT", "CONTENT_LENGTH"})
+"""Those whose values are not worth remembering."""
 
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
+_flat: t.Final = chain.from_iterable
+_NO_PAIRS: t.Final[list[tuple[str, str]]] = []
 BOUND: t.Final = object()
 """Stands for an application context that is not held."""
 
@@ -119,8 +124,12 @@ class Recorder:
         self.app_name = app_name
         self.limit = limit // 2
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
+        self._hidden: dict[tuple[str, int, int], Captured] = {}
+        self._harmless_lists: dict[tuple[tuple[str, str], ...], Headers] = {}
         self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
         """Called with an exception that nobody handled, while it is on its way."""
+        self.on_end: t.Callable[[t.Any], object] | None = None
+        """Called with a context that was popped for good, while it can still be told of."""
         self.push_line = 0
         """The line at which Flask pushes the context of a request, once it is known."""
         self.dropped = 0
@@ -128,8 +137,6 @@ class Recorder:
         self._lock = threading.Lock()
         self._started()
 
-        self.on_end: t.Callable[[t.Any], object] | None = None
-        """Called with a context that was popped for good, while it can still be told of."""
     def _started(self) -> None:
         self.pid = os.getpid()
         self.first_id = secrets.randbits(32)
@@ -151,7 +158,7 @@ class Recorder:
             self._started()
         recording = Recording(self, next(self._serials), kind, unit, made)
         if request is not None:
-            recording.has_request = True
+            recording.has_request = recording.alone = True
             recording.request = request
             recording.method = request.method
             path = request.path
@@ -220,7 +227,7 @@ class Recorder:
         owner: Recording | None = getattr(app_context, KEY, None)
         if owner is not None:
             recording.g_known = owner.g_known
-            owner.shared = True
+            owner.alone = False
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
@@ -229,9 +236,9 @@ class Recorder:
             recording: Recording | None = ctx._ctxkit  # noqa: SLF001  # an attribute of ours
         except AttributeError:  # no context, or one that was made before the seams were set
             recording = None
-        if internals.ONE_CONTEXT or (
-            recording is not None and recording.has_request and not recording.shared
-        ):
+        if recording is not None and recording.alone:
+            return recording
+        if internals.ONE_CONTEXT:
             return recording
         try:
             return _sharing(ctx) or recording
@@ -320,8 +327,9 @@ class Recorder:
     ) -> None:
         """The last look: the response goes to the server, and nothing can change it now."""
         end = now()
-        response = recording.response
-        if response is not None and recording.sent is None:
+        response, final, pairs = recording.response, None, _NO_PAIRS
+        if response is not None and not recording.sent:
+            pairs = internals.header_pairs(response.headers)
             changes = recording.look_response(response, SAVE_SESSION)
             if self._is_saved(recording, changes):
                 recording.add((SAVE_SESSION, recording.saving, end, changes, None))
@@ -330,15 +338,14 @@ class Recorder:
             # A list is what Flask makes of a text, and is no stream.
             if type(response.response) is not list:
                 recording.streamed = response.is_streamed and not _is_whole(response)
-        last = recording.pairs
-        final = None
-        if len(last) != len(headers) or not all(map(is_, headers, last)):
+        # Most are those of the response, which were just looked at. Werkzeug makes new pairs.
+        if len(pairs) != len(headers) or not all(map(is_, _flat(headers), _flat(pairs))):
             captured = self.capture_headers(headers)
             if captured != recording.headers:
                 recording.headers = captured
                 final = (None, None, captured, None)
         recording.add((START_RESPONSE, end, end, final, None))
-        recording.sent = recording.count
+        recording.sent = True
         recording.status = int(status[:3])
         # A streamed body may hold its context: nothing here may keep the body alive.
         recording.response = None
@@ -351,15 +358,19 @@ class Recorder:
         # One error in it is seen. Of another, while Flask answers that one, nothing is.
         return not recording.odd or changes is not None or SAVE_SESSION not in recording.raisers
 
-    def capture_headers(self, pairs: t.Sequence[tuple[str, str]], known: int = 0) -> Headers:
-        """Captured copies of *pairs*. Pairs that hold no secret are remembered as they are.
+    def capture_headers(self, pairs: t.Iterable[tuple[str, str]]) -> Headers:
+        """Captured copies of *pairs*: the same object for equal ones without a secret."""
+        key = tuple(pairs)
+        return self._harmless_lists.get(key) or self._capture_list(key)
 
-        :param known: how many headers stand before these, and count too.
-        """
-        harmless = self._harmless.get
-        if len(pairs) + known > NAMES:
-            pairs = pairs[: max(0, NAMES - known)]
-        return tuple([harmless(pair) or self._capture_header(pair) for pair in pairs])
+    def _capture_list(self, pairs: tuple[tuple[str, str], ...]) -> Headers:
+        harmless = self._harmless
+        captured = tuple([harmless.get(p) or self._capture_header(p) for p in pairs[:NAMES]])
+        if len(pairs) <= NAMES and all(pair in harmless for pair in pairs):
+            if len(self._harmless_lists) >= HARMLESS:
+                self._harmless_lists.clear()
+            self._harmless_lists[pairs] = captured
+        return captured
 
     def _capture_header(self, pair: tuple[str, str]) -> tuple[str, Captured]:
         name, value = pair
@@ -374,11 +385,14 @@ class Recorder:
         more = len(environ) - VARIABLES
         if more > 0:
             environ = dict(itertools.islice(environ.items(), VARIABLES))
-        captured = {
-            key: value if key in PUBLIC or (key, value) in known else self._variable(key, value)
-            for key, value in environ.items()
-            if type(value) is str
-        }
+        # No bytecode runs for what is no text, nor for what is known.
+        texts = map(is_, map(type, environ.values()), repeat(str))
+        captured: dict[str, Captured] = dict(compress(environ.items(), texts))
+        for key, value in list(filterfalse(known.__contains__, captured.items())):
+            if key not in PUBLIC:
+                captured[key] = self._variable(key, value)
+            elif key not in VARYING:
+                self._remember((key, value))
         if more > 0:
             captured["$cut"] = more
         return captured
@@ -391,9 +405,19 @@ class Recorder:
         return shown
 
     def _variable(self, key: str, value: str) -> Captured:
+        # What holds a secret is remembered by its hash, which is keyed: a client sends the
+        # same cookies again and again.
+        place = (key, hash(value), len(value))
+        captured = self._hidden.get(place)
+        if captured is not None:
+            return captured
         captured = self.redactor.environ({key: value}).get(key)
         if captured == value:
             self._remember((key, value))
+        else:
+            if len(self._hidden) >= HARMLESS:
+                self._hidden.clear()
+            self._hidden[place] = captured
         return captured
 
     def _remember(self, pair: tuple[str, str]) -> None:
@@ -414,6 +438,7 @@ class Recorder:
         """Hand *recording* to the sinks; a failing sink is counted and stops no other."""
         begun = now()
         recording.ended = begun
+        recording.lasted = begun - recording.made[0]
         recording.current = None
         if recording.state == "running":
             recording.state = "finished"
@@ -430,7 +455,7 @@ class Recorder:
                 self.failed(f"sink {getattr(sink, '__qualname__', type(sink).__name__)}", own)
         recording.changed = []
         self.finished += 1
-        self.noted += recording.count
+        self.noted += len(recording.log) // STEP
         self.own_ns += now() - begun
 
     # --------------------------------------------------------------- failures

@@ -10,11 +10,10 @@ from __future__ import annotations
 import time
 import typing as t
 from collections import deque
-from operator import is_
 
 from .. import internals
 from ..internals import header_pairs, status_of
-from .site import MAKE_RESPONSE, Site
+from .site import Site
 from .watcher import (
     MISSING,
     NAMES,
@@ -55,16 +54,22 @@ class Remark(t.NamedTuple):
 
 ANSWERED: t.Final = Remark("answered")
 
-STEP: t.Final = 3
+STEP: t.Final = 5
 """How many items of a recording's log make a step."""
-EXTRA: t.Final = 6
-"""How many items of its extras make a row."""
-_NO_EXTRA: t.Final = (None, None)
 _NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
 
 
 def _nobody() -> None:
     return None
+
+
+def _add_names(names: list[t.Any], delta: Delta) -> None:
+    added, changed, removed = delta
+    names += added
+    if changed:
+        names += changed
+    if removed:
+        names += removed
 
 
 Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
@@ -74,20 +79,54 @@ Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
 class Recording:
     """The growing record of one context."""
 
-    # One block of memory, and no limit to how many are set: CPython shares the keys of at
-    # most 30 attributes between the dicts of a class, and one more made each cost 1.5 KiB.
+    # What each request sets is a slot. What few requests set is an attribute of the class until
+    # then: it costs the others no time and no memory.
     __slots__ = (
-        "app_context", "block", "changed", "current", "dropped", "ended", "endpoint", "environ",
-        "error", "errors", "extras", "findings", "g", "g_known", "g_seen", "has_request",
-        "headers", "kind", "leaked", "lineage", "log", "looks", "made", "match_end", "match_start", "method",
-        "name", "odd", "opened", "other_g", "pairs", "parent", "path", "pending", "push_app",
-        "pushed_at", "pushed_by", "query", "raisers", "recorder", "rendering", "request",
-        "response", "reused", "room", "saving", "sent", "serial", "session", "session_first",
-        "session_seen", "session_state", "shared", "shares", "signals", "state", "status",
-        "streamed", "streaming", "tail", "templates", "thread", "unit", "verdicts", "wall",
+        "__dict__", "alone", "app_context", "changed", "current", "ended", "endpoint", "environ",
+        "g", "g_known", "has_request", "headers", "kind", "lasted", "log", "made", "match_end",
+        "match_start", "method", "odd", "path", "push_end", "push_start", "pushed_at",
+        "pushed_by", "recorder", "request", "response", "room", "saving", "sent", "serial",
+        "session", "session_first", "session_seen", "session_state", "session_writes", "state",
+        "status", "streamed", "streaming", "unit", "verdicts", "wall",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0915  # each statement is an attribute
+    name = ""
+    parent: str | None = None
+    lineage: Lineage | None = None
+    """What started it, and what it started, if either is known."""
+    query: str | None = None
+    block: Site | None = None
+    """What a context was pushed for that no server asked for, until it ended."""
+    reused = False
+    """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+    shares: t.Callable[[], t.Any] = staticmethod(_nobody)
+    """The application context that a request found pushed, if it still is one."""
+    leaked = False
+    error: Error | None = None
+    errors: tuple[int, ...] = ()
+    """The identities of the exceptions that steps raised."""
+    raisers: tuple[Site, ...] = ()
+    """The steps that raised."""
+    pending: tuple[tuple[Site, t.Any], ...] = ()
+    """What an open step had changed when a step inside it began."""
+    looks = False
+    """Whether every step ends with a look, since no flag tells of a change."""
+    other_g: t.Any = None
+    """A ``g`` that is not a stock one, and is compared after every step."""
+    g_seen: Watcher | None = None
+    signals: t.Mapping[str, tuple[str, ...]] = _NO_SIGNALS
+    templates: tuple[tuple[str, Site], ...] = ()
+    rendering: tuple[tuple[Site, int, Site | None], ...] = ()
+    """The templates that are being rendered: site, start, and the step around each."""
+    findings: tuple[t.Any, ...] = ()
+    tail: deque[Noted] | None = None
+    dropped = 0
+    opened = False
+    """Whether it was told what ran before the first hook."""
+    thread: int | None = None
+    """The ident of the thread that runs an async view, where it is another one."""
+
+    def __init__(
         self, recorder: t.Any, serial: int, kind: Kind, unit: Unit, made: tuple[int, int]
     ) -> None:
         self.recorder = recorder
@@ -95,86 +134,48 @@ class Recording:
         self.kind: Kind = kind
         self.unit = unit
         self.made = made
-        self.has_request = False
+        """When the making of the context began and ended."""
+        self.push_start = self.push_end = made[0]
         self.pushed_by: CodeType | None = None
+        self.pushed_at = 0
         self.wall = time.time()
+        self.has_request = False
+        self.alone: bool = internals.ONE_CONTEXT
+        """Whether it is the recording of each application context that it is found on."""
         self.room: int = recorder.limit * STEP
         self.log: list[t.Any] = []
-        """The steps, flat: site, start and end of one after the other. A tuple for each would
-        be an object more for the cyclic collector to visit, as long as the recording is kept."""
-        self.extras: list[t.Any] = []
-        """What few steps have, flat: the step's place, its four changes, and its remark."""
-        self.g_known: dict[str, Captured] = {}
-        """What ``g`` held at the last look."""
-        self.push_app = made
-        self.name = ""
-        self.parent: str | None = None
-        self.lineage: Lineage | None = None
-        """What started it, and what it started, if either is known."""
-        self.reused = False
-        """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
-        self.shares: t.Callable[[], t.Any] = _nobody
-        """The application context that a request found pushed, if it still is one."""
-        self.shared = False
-        """Whether another request found its application context pushed (Flask 3.0 and 3.1)."""
-        self.odd = False
-        """Whether a step raised, was cut short or was not expected: always examined."""
-        self.leaked = False
-        self.streamed = False
-        self.streaming = False
+        """The steps, flat: the five items of one after the other. A tuple for each would be an
+        object more for the cyclic collector to visit, as long as the recording is kept."""
+        self.changed: list[t.Any] = []
+        """The names that steps changed, in order, for :meth:`shape`."""
+        self.odd = self.streamed = self.streaming = False
+        # odd: a step raised, was cut short or was not expected. It is always examined.
         self.state: State = "running"
-        self.error: Error | None = None
-        self.errors: tuple[int, ...] = ()
-        """The identities of the exceptions that steps raised."""
-        self.raisers: tuple[Site, ...] = ()
-        """The steps that raised."""
-        self.pending: tuple[tuple[Site, t.Any], ...] = ()
-        """What an open step had changed when a step inside it began."""
-        self.signals: t.Mapping[str, tuple[str, ...]] = _NO_SIGNALS
-        self.templates: tuple[tuple[str, Site], ...] = ()
-        self.findings: tuple[t.Any, ...] = ()
-        self.tail: deque[Noted] | None = None
-        self.dropped = 0
-        self.thread: int | None = None
-        """The ident of the thread that runs an async view, where it is another one."""
-        self.pushed_at = 0
-        self.block: Site | None = None
-        """What a context was pushed for that no server asked for, until it ended."""
         self.method: str | None = None
         self.path: str | None = None
-        self.query: str | None = None
         self.endpoint: str | None = None
         self.request: t.Any = None
         self.app_context: t.Any = None
         self.g = NO_G
-        self.other_g: t.Any = None
-        """A ``g`` that is not a stock one, and is compared after every step."""
-        self.g_seen: Watcher | None = None
-        self.changed: list[t.Any] = []
-        """The names that steps changed, in order, for :meth:`shape`."""
-        self.looks = False
-        """Whether every step ends with a look, since no flag tells of a change."""
+        self.g_known: dict[str, Captured] = {}
+        """What ``g`` held at the last look."""
         self.session: t.Any = None
         self.session_seen: Watcher | None = None
         self.session_first: Site | None = None
         """The step that touched the session first."""
         self.session_state: str | None = None
+        self.session_writes = -1
+        """How often the session had been written to at the last look."""
         self.verdicts: tuple[t.Any, ...] = ()
         """What was said of the session when it was opened and saved, as records."""
         self.response: t.Any = None
-        self.pairs: t.Sequence[t.Any] = ()
-        """The response's headers at the last look."""
         self.headers: Headers = ()
+        """The captured headers of the response at the last look."""
         self.status: int | None = None
-        self.sent: int | None = None
-        """How many steps had been noted when the response went to the server."""
-        self.match_start = self.match_end = 0
-        self.opened = False
-        """Whether it was told what ran before the first hook."""
-        self.rendering: tuple[tuple[Site, int, Site | None], ...] = ()
-        """The templates that are being rendered: site, start, and the step around each."""
-        self.saving = 0
-        """When the last after_request hook had ended."""
+        self.sent = False
+        """Whether the response went to the server."""
+        self.match_start = self.match_end = self.saving = self.lasted = 0
+        # saving: when the last after_request hook had ended; lasted: nanoseconds, once it ended.
         self.ended: int | None = None
         self.environ: t.Mapping[str, Captured] | None = None
         self.current: Site | None = None
@@ -194,28 +195,26 @@ class Recording:
     def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
         """Note that a step ends now, with what it changed in ``g`` and the session."""
         end = now()
-        session, log = self.session, self.log
-        if self.g.log or self.looks or (session is not None and session.accessed):
+        session, log, changes = self.session, self.log, None
+        if (
+            self.g.log
+            or self.looks
+            or (session is not None and session.accessed and session.writes != self.session_writes)
+        ):
             changes = self.look(site)
-        elif remark is None and len(log) < self.room:
-            log += (site, start, end)
-            return
+        if len(log) < self.room:
+            log += (site, start, end, changes, remark)
         else:
-            changes = None
-        self.add((site, start, end, changes, remark))
+            self._note_late((site, start, end, changes, remark))
 
     def add(self, noted: Noted) -> None:
         """Add a step; of an over-long recording the middle is dropped and counted."""
-        log = self.log
-        if len(log) < self.room:
-            site, start, end, changes, remark = noted
-            if changes is not None:
-                g, session, headers, status = changes
-                self.extras += (len(log) // STEP, g, session, headers, status, remark)
-            elif remark is not None:
-                self.extras += (len(log) // STEP, None, None, None, None, remark)
-            log += (site, start, end)
-            return
+        if len(self.log) < self.room:
+            self.log += noted
+        else:
+            self._note_late(noted)
+
+    def _note_late(self, noted: Noted) -> None:
         if self.tail is None:
             self.tail = deque(maxlen=self.room // STEP)
         if len(self.tail) == self.tail.maxlen:
@@ -229,10 +228,7 @@ class Recording:
 
     def all_steps(self) -> list[Noted]:
         """Every step that was kept, in the order of their ends."""
-        log, extras = self.log, self.extras
-        rows = {row[0]: (row[1:5], row[5]) for row in zip(*[iter(extras)] * EXTRA, strict=True)}
-        steps = enumerate(zip(*[iter(log)] * STEP, strict=True))
-        first = [(*step, *rows.get(n, _NO_EXTRA)) for n, step in steps]
+        first = zip(*[iter(self.log)] * STEP, strict=True)
         return t.cast("list[Noted]", [*first, *(self.tail or ())])
 
     # --------------------------------------------------------------------- looks
@@ -261,6 +257,8 @@ class Recording:
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
+        if not hasattr(raw, "writes"):  # none of the kit's
+            self.looks = True
         if not getattr(raw, "loaded", True):
             raw.on_load = self._session_read
         elif issubclass(type(raw), dict) and dict.__len__(raw):
@@ -274,12 +272,12 @@ class Recording:
 
     def look(self, site: Site) -> Changes | None:
         """What *site* changed in ``g`` and the session: all since the last look."""
-        g = None
+        g = session = None
+        raw = self.session
         if self.g.log:
             g = written(self.g, self.g_known, self.recorder.capture)
         elif self.g_seen is not None:
             g = self.g_seen.look(self.other_g)
-        raw, session = self.session, None
         if raw is not None and raw.accessed:
             session = self._look_session(site, raw)
         if self.pending:
@@ -288,10 +286,11 @@ class Recording:
             return None
         changed = self.changed
         changed.append(site)
-        for delta in (g, session):
-            if delta is not None:
-                changed += (*delta[0], *delta[1], *delta[2])
-            changed.append(delta is None)
+        if g is not None:
+            _add_names(changed, g)
+        if session is not None:
+            changed.append(MISSING)  # what follows are names in the session
+            _add_names(changed, session)
         return (g, session, None, None)
 
     def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
@@ -301,6 +300,11 @@ class Recording:
             if not issubclass(type(raw), dict):
                 return None
             self.session_seen = Watcher(self.recorder.capture)
+        writes = getattr(raw, "writes", None)
+        if writes is not None:
+            if writes == self.session_writes:
+                return None
+            self.session_writes = writes
         return self.session_seen.look(raw)
 
     def look_inside(self, outer: Site) -> None:
@@ -323,33 +327,29 @@ class Recording:
     def look_response(self, response: t.Any, site: Site) -> Changes | None:
         """What *site* changed, and the status and headers that it left, if it changed them."""
         session, changes = self.session, None
-        if self.g.log or self.looks or (session is not None and session.accessed):
+        if (
+            self.g.log
+            or self.looks
+            or (session is not None and session.accessed and session.writes != self.session_writes)
+        ):
             changes = self.look(site)
         pairs, status = header_pairs(response.headers), status_of(response)
-        seen, headers = self.pairs, self.headers
-        known = len(seen)
-        same = self.response is response and known <= len(pairs) and all(map(is_, seen, pairs))
-        if same and status == self.status and known == len(pairs):
+        headers = self.recorder.capture_headers(pairs)
+        self.response = response
+        # Equal headers without a secret are one object, so most looks end with "is".
+        if status == self.status and (headers is self.headers or headers == self.headers):
             return changes
-        capture = self.recorder.capture_headers
-        # Most steps that change the headers add some.
-        headers = (*headers, *capture(pairs[known:], known)) if same else capture(pairs)
-        self.response, self.status, self.pairs, self.headers = response, status, pairs[:], headers
+        self.status, self.headers = status, headers
         self.changed += (site, len(pairs))
         if changes is None:
             return (None, None, headers, status)
         return (changes[0], changes[1], headers, status)
 
-    def first_response(self, response: t.Any, start: int) -> None:
-        """Note that Flask made *response* between the last step and *start*."""
-        changes = self.look_response(response, MAKE_RESPONSE)
-        self.add((MAKE_RESPONSE, self.last_end(), start, changes, None))
-
     def last_end(self) -> int:
         """When the last step ended."""
         if self.log and self.tail is None:
-            return t.cast("int", self.log[-1])
-        return self.tail[-1][2] if self.tail else self.match_end or self.push_app[1]
+            return self.log[2 - STEP]  # type: ignore[no-any-return]  # a cast would be a call
+        return self.tail[-1][2] if self.tail else self.match_end or self.push_end
 
     def last_site(self) -> Site | None:
         """What ended last."""
@@ -395,7 +395,6 @@ class Recording:
             self.g_known = dict(self.g_known)
         self.g = NO_G
         self.app_context = self.request = self.response = None
-        self.pairs = ()
 
     def let_go(self, _: object) -> None:
         """The context vanished without a pop: hold nothing of the user's any longer.
@@ -405,7 +404,6 @@ class Recording:
         self.g, self.other_g, self.g_seen = NO_G, None, None
         self.session = self.session_seen = None
         self.app_context = self.request = self.response = None
-        self.pairs = ()
 
     def _capture_given(self) -> None:
         for key in list(self.g)[:NAMES]:

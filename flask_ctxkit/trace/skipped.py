@@ -35,7 +35,7 @@ def note_skipped(recording: Recording, ctx: t.Any) -> None:
     raised = {site.phase for site in recording.raisers}
     if raised & AFTER:
         _after_response(recording, ctx, steps)
-    if recording.kind == "request" and recording.sent is None and _saves(recording):
+    if recording.kind == "request" and not recording.sent and _saves(recording):
         _not_answered(recording, steps)
     if internals.ONE_CONTEXT or not raised & TEARDOWN:
         return  # since 3.2 every teardown function runs, whatever the others raise

@@ -215,13 +215,17 @@ def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delt
     """What was written to *live* since the last look; brings *known* up to date."""
     log, live.log = live.log, {}
     added: dict[str, Captured] = {}
-    changed: dict[str, Captured] = {}
-    removed: dict[str, Captured] = {}
+    changed = removed = _NOTHING  # most steps that write anything only add
     for key, before in log.items():
         value = dict.get(live, key, MISSING)
         if value is before:
             continue
-        name = name_of(key)
+        name = key if type(key) is str else name_of(key)
+        if before is MISSING and name not in known and len(added) < NAMES:
+            known[name] = added[name] = capture(name, value)
+            continue
+        if changed is removed:
+            changed, removed = {}, {}
         if len(added) + len(changed) >= NAMES:
             added["$cut"] = len(log) - NAMES
             break
@@ -234,9 +238,7 @@ def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delt
             added[name] = captured
         else:
             changed[name] = [was, captured]
-    if not (added or changed or removed):
-        return None
-    return (added or _NOTHING, changed or _NOTHING, removed or _NOTHING)
+    return (added, changed, removed) if added or changed or removed else None
 
 
 Headers = t.Sequence[tuple[str, "Captured"]]

@@ -33,8 +33,10 @@ class MemoryStore:
         self._last: deque[Recording] = deque(maxlen=limit)
         self._failed: deque[Recording] = deque(maxlen=FAILED)
         self._slow: list[tuple[int, int, Recording]] = []
+        self._least_slow = -1
+        """Nanoseconds that a trace must last longer to be kept as slow."""
         self._by_endpoint: OrderedDict[str | None, deque[Recording]] = OrderedDict()
-        self._frozen: OrderedDict[tuple[int, int], Trace] = OrderedDict()
+        self._frozen: OrderedDict[tuple[int, int, int], Trace] = OrderedDict()
         self._order = itertools.count()
         self._lock = threading.Lock()
         self.added = 0
@@ -42,20 +44,24 @@ class MemoryStore:
     def add(self, recording: Recording) -> None:
         """Keep *recording*; the oldest of its places goes."""
         self.added += 1
-        self._last.append(recording)
         ring = self._by_endpoint.get(recording.endpoint)
         if ring is None:
             ring = self._new_ring(recording.endpoint)
         ring.append(recording)
+        self._last.append(recording)
         if recording.error is not None or (recording.status or 0) >= 500:  # noqa: PLR2004
             self._failed.append(recording)
-        duration = (recording.ended or recording.started) - recording.started
+        if recording.lasted > self._least_slow:
+            self._add_slow(recording)
+
+    def _add_slow(self, recording: Recording) -> None:
         slow = self._slow
-        if len(slow) < SLOW or duration > slow[0][0]:
-            with self._lock:
-                # Counted, so that two of the same duration are never compared themselves.
-                row = (duration, next(self._order), recording)
-                heapq.heappush(slow, row) if len(slow) < SLOW else heapq.heapreplace(slow, row)
+        with self._lock:
+            # Counted, so that two of the same duration are never compared themselves.
+            row = (recording.lasted, next(self._order), recording)
+            heapq.heappush(slow, row) if len(slow) < SLOW else heapq.heapreplace(slow, row)
+            if len(slow) == SLOW:
+                self._least_slow = slow[0][0]
 
     def _new_ring(self, endpoint: str | None) -> deque[Recording]:
         with self._lock:
@@ -103,12 +109,15 @@ class MemoryStore:
             self._last.clear()
             self._failed.clear()
             self._slow.clear()
+            self._least_slow = -1
             self._by_endpoint.clear()
             self._frozen.clear()
 
     def _freeze(self, recording: Recording) -> Trace:
-        # A context that is pushed again after its end (a test client's) adds steps.
-        key = (recording.serial, recording.count)
+        # A context that is pushed again after its end (a test client's) adds steps, and work
+        # may begin after the end of the request that started it.
+        children = 0 if recording.lineage is None else len(recording.lineage.children)
+        key = (recording.serial, recording.count, children)
         trace = self._frozen.get(key)
         if trace is None or len(trace.findings) != len(recording.findings):
             trace = freeze(recording)
