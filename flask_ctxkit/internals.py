@@ -23,6 +23,7 @@ if t.TYPE_CHECKING:
     from flask import Flask, Request
     from flask.sessions import SessionInterface
     from werkzeug.local import LocalProxy
+    from werkzeug.test import Client, Cookie
 
     Context = t.Any
     """An application context, or a request context of the old line."""
@@ -164,7 +165,6 @@ def is_ending(ctx: Context) -> bool:
     return frame is not None and frame.f_locals["self"] is ctx
 
 
-def error_of_pop() -> BaseException | None:
 def pop_ends(ctx: Context) -> bool:
     """Whether popping *ctx* now runs its teardown functions."""
     return push_count(ctx) == 1
@@ -178,6 +178,7 @@ def is_refused(ctx: Context) -> bool:
     return ONE_CONTEXT and bool(ctx._push_count > 0)  # noqa: SLF001
 
 
+def error_of_pop() -> BaseException | None:
     """What ended a context that is popped without saying so."""
     return None if ONE_CONTEXT else sys.exc_info()[1]
 
@@ -444,6 +445,6 @@ def client_cookies(client: Client) -> list[Cookie]:
     return list(client._cookies.values())  # noqa: SLF001
 
 
-def give_cookies(client: Client, host: str, headers: t.Sequence[str]) -> None:
+def give_cookies(client: Client, host: str, headers: list[str]) -> None:
     """Let a test client take ``Set-Cookie`` *headers* as if *host* had sent them."""
     client._update_cookies_from_response(host, "/", headers)  # noqa: SLF001

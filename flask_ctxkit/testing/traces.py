@@ -1,0 +1,349 @@
+"""What happened in a test: its traces, with questions that a test asks of them."""
+
+from __future__ import annotations
+
+import difflib
+import typing as t
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+from ..report.outline import headline, outline
+from ..report.story import short
+from ..trace.freezing import freeze
+from ..trace.model import Trace
+from ..trace.recording import now
+
+if t.TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from ..state import State
+    from ..trace.model import Change, Event
+    from ..trace.recording import Recording
+
+LIMIT: t.Final = 1000
+"""The most traces of one test that are kept, the last ones."""
+SHOWN: t.Final = 3
+"""The most traces that the report of a failed test shows, the last ones."""
+SAVED: t.Final = frozenset({"saved", "nested-saved", "re-signed", "reissued", "split", "deleted"})
+"""The verdicts of a session whose change the response carries."""
+
+Name = str | Callable[..., t.Any]
+"""A function, or its name with or without what it was defined in."""
+
+
+class TraceAssertionError(AssertionError):
+    """A trace is not as a test expects it; its message ends with the trace as text."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CheckedTrace(Trace):
+    """A :class:`~flask_ctxkit.trace.model.Trace` that a test can ask.
+
+    Each ``assert_`` method raises :class:`TraceAssertionError`, which shows the whole trace.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{headline(self)}>"
+
+    @property
+    def text(self) -> str:
+        """The trace as text: what it is of, its story, its steps."""
+        return "\n".join(outline(self))
+
+    # ---------------------------------------------------------------------- functions
+
+    def runs(self, name: Name) -> list[Event]:
+        """The steps that ran the function *name*: a hook, a view, a handler."""
+        return [e for e in self.events if e.outcome != "skipped" and _is_named(e, name)]
+
+    def assert_ran(self, name: Name, times: int = 1) -> None:
+        """The function *name* ran exactly *times* times."""
+        __tracebackhide__ = True
+        ran = len(self.runs(name))
+        if ran != times:
+            wanted = f"{_shown(name)} should have run {_often(times)}, and ran {_often(ran)}."
+            self._fail(f"{wanted}{'' if ran else self._nearest(name)}")
+
+    def assert_did_not_run(self, name: Name) -> None:
+        """The function *name* did not run."""
+        __tracebackhide__ = True
+        self.assert_ran(name, 0)
+
+    def assert_order(self, *names: Name) -> None:
+        """The functions *names* ran in this order; others may have run between them."""
+        __tracebackhide__ = True
+        at = 0
+        for place, name in enumerate(names):
+            runs = [event.index for event in self.runs(name)]
+            later = [index for index in runs if index > at]
+            if not later:
+                before = f" after {_shown(names[place - 1])}" if runs else ""
+                self._fail(f"{_shown(name)} did not run{before}.{self._nearest(name)}")
+            at = later[0]
+
+    def assert_answered_by(self, name: Name) -> None:
+        """The response is that of *name*: a hook that answered early, a handler, or the view."""
+        __tracebackhide__ = True
+        answer = self._answer()
+        if answer is None or not _is_named(answer, name):
+            who = "nobody that was seen" if answer is None else f"{answer.phase} {answer.name}"
+            self._fail(f"{_shown(name)} should have answered, and {who} did.")
+
+    def _answer(self) -> Event | None:
+        ran = [event for event in self.events if event.outcome in {"ok", "answered"}]
+        for phase in ("error_handler", "before_request", "view"):
+            for event in reversed(ran):
+                if event.phase == phase and (phase != "before_request" or _answered(event)):
+                    return event
+        return None
+
+    def _nearest(self, name: Name) -> str:
+        known = [short(event.name) for event in self.events]
+        if any(_is_named(event, name) for event in self.events):
+            return ""
+        found = difflib.get_close_matches(_shown(name), known, n=1)
+        return f" Did you mean {found[0]}?" if found else ""
+
+    # ------------------------------------------------------------------ g and session
+
+    def assert_g_untouched(self, but: Collection[str] = ()) -> None:
+        """No step added, changed or removed a name of ``g``, apart from those in *but*."""
+        __tracebackhide__ = True
+        for event in self.events:
+            touched = [name for name in _names(event.g) if name not in but]
+            if touched:
+                self._fail(f"{event.phase} {short(event.name)} touched g: {', '.join(touched)}.")
+
+    def assert_session_untouched(self) -> None:
+        """Nothing read or wrote the session, so the response does not vary by the cookie."""
+        __tracebackhide__ = True
+        session = self.session or {}
+        if session.get("state") in {"read", "changed"}:
+            index = session.get("accessed_by")
+            who = next((e for e in self.events if e.index == index), None)
+            by = "" if who is None else f", first by {who.phase} {short(who.name)}"
+            self._fail(f"The session was {session['state']}{by}.")
+
+    def assert_session_saved(self) -> None:
+        """The session changed, and its cookie went out with the response, or was deleted."""
+        __tracebackhide__ = True
+        if not self._is_saved():
+            self._fail(f"The session was not saved.{self._why_not_saved()}")
+
+    def assert_session_not_saved(self) -> None:
+        """No cookie of the session went out with the response."""
+        __tracebackhide__ = True
+        if self._is_saved():
+            self._fail("The session was saved.")
+
+    def _saving(self) -> list[t.Any]:
+        verdicts = (self.session or {}).get("verdicts", ())
+        return [verdict for verdict in verdicts if verdict["step"] == "save"]
+
+    def _is_saved(self) -> bool:
+        saving = self._saving()
+        if saving:
+            return any(verdict["code"] in SAVED for verdict in saving)
+        # An interface of somebody else's tells nothing but the cookies of the response.
+        session = self.session or {}
+        return session.get("state") == "changed" and bool(session.get("saved"))
+
+    def _why_not_saved(self) -> str:
+        told = [f" {v['message']} {v['fix']}".rstrip() for v in self._saving()]
+        state = (self.session or {}).get("state")
+        return "".join(told) or (f" It was {state}." if state else " There was none.")
+
+    # ------------------------------------------------------------ resources, findings
+
+    def assert_resources_closed(self, *names: str) -> None:
+        """All that was opened in this context was closed without an error.
+
+        :param names: resources that must have been opened here.
+        """
+        __tracebackhide__ = True
+        told = [event for event in self.events if event.phase == "resource"]
+        for name in names:
+            if not any(event.name == f"open {name}" for event in told):
+                self._fail(f"The resource {name} was not opened.")
+        for event in told:
+            if event.name.startswith("close ") and event.outcome == "raised":
+                what = event.error.type if event.error else "an error"
+                self._fail(f"The resource {event.name[6:]} was closed with {what}.")
+        left = _left_open(told)
+        if left:
+            self._fail(f"Not closed: {', '.join(left)}.")
+
+    def assert_no_findings(self, but: Collection[str] = ()) -> None:
+        """The kit found no mistake, apart from the codes in *but*."""
+        __tracebackhide__ = True
+        found = [finding for finding in self.findings if finding["code"] not in but]
+        if found:
+            first = found[0]
+            self._fail(f"{first['code']}: {first['message']} {first['fix']}".rstrip())
+
+    def _fail(self, sentence: str) -> t.NoReturn:
+        __tracebackhide__ = True
+        raise TraceAssertionError(f"{sentence}\n\n{self.text}")
+
+
+def _is_named(event: Event, name: Name) -> bool:
+    if not isinstance(name, str):
+        return event.name == name.__qualname__
+    return name in {event.name, short(event.name)}
+
+
+def _shown(name: Name) -> str:
+    return name if isinstance(name, str) else short(name.__qualname__)
+
+
+def _answered(event: Event) -> bool:
+    return event.outcome == "answered"
+
+
+def _often(times: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
+def _names(change: Change) -> list[str]:
+    return [*change.added, *change.changed, *change.removed]
+
+
+def _left_open(told: list[Event]) -> list[str]:
+    """The resources that were opened more often than closed."""
+    balance: dict[str, int] = {}
+    for event in told:
+        action, _, name = event.name.partition(" ")
+        if action in {"open", "close"} and event.outcome != "raised":
+            balance[name] = balance.get(name, 0) + (1 if action == "open" else -1)
+    return [name for name, still_open in balance.items() if still_open > 0]
+
+
+class Traces(Sequence[CheckedTrace]):
+    """The finished traces of one test, the oldest first: of requests, commands and blocks.
+
+    Lifetime: that of the test. Each request is recorded, whatever ``CTXKIT_TRACE`` and
+    ``CTXKIT_TRACE_RATE`` say.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._kept: deque[Recording] = deque(maxlen=LIMIT)
+        self._since = now()
+
+    def begin(self) -> None:
+        """Switch tracing on, and keep what finishes from now on."""
+        recorder = self._state.recorder
+        self._state.trace_on()
+        self._rate, recorder.rate = recorder.rate, 1.0
+        recorder.sinks = [*recorder.sinks, self._finished]
+
+    def end(self) -> None:
+        """Keep no more. The app goes on recording, for its own store."""
+        recorder = self._state.recorder
+        recorder.rate = self._rate
+        # Not removed in place: another thread may be telling its sinks.
+        recorder.sinks = [sink for sink in recorder.sinks if sink != self._finished]
+
+    def _finished(self, recording: Recording) -> None:
+        if recording.started >= self._since:  # else it is of an earlier test
+            self._kept.append(recording)
+
+    def _all(self) -> list[CheckedTrace]:
+        return [_checked(r) for r in sorted(self._kept, key=lambda r: r.started)]
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __iter__(self) -> Iterator[CheckedTrace]:
+        return iter(self._all())
+
+    @t.overload
+    def __getitem__(self, index: int) -> CheckedTrace: ...
+    @t.overload
+    def __getitem__(self, index: slice) -> list[CheckedTrace]: ...
+    def __getitem__(self, index: int | slice) -> CheckedTrace | list[CheckedTrace]:
+        """The trace of that number.
+
+        :raises TraceAssertionError: if fewer are finished; it says what still runs.
+        """
+        __tracebackhide__ = True
+        found = self._all()
+        if isinstance(index, slice):
+            return found[index]
+        if not -len(found) <= index < len(found):
+            raise TraceAssertionError(f"There is no trace {index}: {self._listed(found)}")
+        return found[index]
+
+    @property
+    def last(self) -> CheckedTrace:
+        """The newest trace.
+
+        :raises TraceAssertionError: if none is finished.
+        """
+        __tracebackhide__ = True
+        return self[-1]
+
+    def of(self, **wanted: t.Any) -> list[CheckedTrace]:
+        """The traces whose attributes are as *wanted*: ``of(path="/cart", status=200)``.
+
+        :raises TypeError: for a name that no trace has.
+        """
+        unknown = wanted.keys() - {field.name for field in fields(Trace)}
+        if unknown:
+            raise TypeError(f"A trace has no attribute {', '.join(sorted(unknown))}.")
+        return [
+            trace
+            for trace in self
+            if all(getattr(trace, name) == value for name, value in wanted.items())
+        ]
+
+    def one(self, **wanted: t.Any) -> CheckedTrace:
+        """The only trace whose attributes are as *wanted*.
+
+        :raises TraceAssertionError: if there is none, or more than one.
+        """
+        __tracebackhide__ = True
+        found = self.of(**wanted)
+        if len(found) != 1:
+            asked = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
+            count = "No trace has" if not found else f"{len(found)} traces have"
+            raise TraceAssertionError(f"{count} {asked}: {self._listed([*self])}")
+        return found[0]
+
+    @property
+    def requests(self) -> list[CheckedTrace]:
+        """The traces of requests that went through the app's ``wsgi_app``."""
+        return self.of(kind="request")
+
+    def clear(self) -> None:
+        """Forget what happened so far, such as the requests that prepared the test."""
+        self._kept.clear()
+        self._since = now()
+
+    @property
+    def text(self) -> str:
+        """The last traces as text, for the report of a failed test."""
+        shown = self._all()[-SHOWN:]
+        more = len(self) - len(shown)
+        before = [f"({more} earlier traces are not shown.)"] if more else []
+        return "\n\n".join([*before, *(trace.text for trace in shown)])
+
+    def _listed(self, found: list[CheckedTrace]) -> str:
+        lines = [f"\n  {headline(trace)}" for trace in found[-20:]]
+        told = f"{len(found)} are finished.{''.join(lines)}" if found else "none is finished."
+        return told + self._running()
+
+    def _running(self) -> str:
+        rows = [
+            f"\n  {headline(freeze(t.cast('Recording', recording)))}"
+            for _, _, recording in self._state.registry.pushed()
+            if recording.started >= self._since
+        ]
+        hint = "\nNot finished (a streamed response ends when it is closed):"
+        return f"{hint}{''.join(rows)}" if rows else ""
+
+
+def _checked(recording: Recording) -> CheckedTrace:
+    trace = freeze(recording)
+    return CheckedTrace(**{field.name: getattr(trace, field.name) for field in fields(trace)})
