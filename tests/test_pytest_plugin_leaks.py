@@ -102,9 +102,7 @@ def test_stream():
     told = [line for line in result.outlines if line.startswith("Left pushed: the context of")]
     assert told[0] == "Left pushed: the context of GET / of 'shop', pushed at test_it.py:8."
     # Flask 3.0 and 3.2 push where the body is made, 3.1 where it is read.
-    assert re.fullmatch(
-        r".* GET /stream of 'shop', pushed at (shops.py:11|test_it.py:13).", told[1]
-    )
+    assert re.search(r"GET /stream of 'shop', pushed at (shops.py:11|test_it.py:12).", told[1])
 
 
 def test_what_the_collector_pops_is_no_leak(run: Run) -> None:
