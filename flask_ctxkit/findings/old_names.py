@@ -28,7 +28,7 @@ class OldName:
 
 
 def _moved(names: str, gone: str, instead: str, *modules: str) -> tuple[OldName, ...]:
-    return tuple(OldName(name, "module", gone, instead, modules) for name in names.split())
+    return tuple(OldName(name, "module", gone, instead, modules) for name in names.split() or [""])
 
 
 def _of(place: Place, names: str, gone: str, instead: str) -> tuple[OldName, ...]:
