@@ -150,8 +150,9 @@ class Ledger(t.Generic[R]):
     def holders(self) -> tuple[Holder, ...]:
         """Who has a connection now, the longest first."""
         self.after_fork()
-        found = [self._holder(connection.claim) for connection in [*self.held.values()]]
-        return tuple(sorted(found, key=lambda holder: -holder.seconds))
+        claims = [connection.claim for connection in [*self.held.values()]]
+        claims.sort(key=lambda claim: claim.since)
+        return tuple(map(self._holder, claims))
 
     def _holder(self, claim: Claim) -> Holder:
         seconds = (now() - claim.since) / 1e9
