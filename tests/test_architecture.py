@@ -18,7 +18,11 @@ LEAVES = {
     "strength", "origin",
 }  # fmt: skip
 ROOMS = {"contexts", "session", "resources", "trace", "workers"}
-RECORDS = {"trace.model", "contexts.registry", "session.model"}
+RECORDS = {
+    "trace.model", "contexts.registry", "session.model",
+    # Settings are plain data, and what looks at them is pure.
+    "session.settings", "session.check", "session.attributes", "session.own_keys",
+}  # fmt: skip
 
 ALLOWED: dict[str, set[str]] = {
     **{leaf: {"errors", leaf} for leaf in LEAVES},

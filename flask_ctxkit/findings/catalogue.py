@@ -21,6 +21,7 @@ from . import (
     registration,
     removals,
     session,
+    session_setup,
     setup,
     statements,
     teardown,
@@ -48,6 +49,7 @@ BUILT_IN: t.Final[tuple[Rule, ...]] = (
     *session.RULES,
     *statements.RULES,
     *setup.RULES,
+    *session_setup.RULES,
     *removals.RULES,
 )
 PER_RULE: t.Final = 20

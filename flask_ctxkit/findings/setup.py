@@ -39,7 +39,8 @@ def weak_key(app: Flask, _config: Config) -> t.Iterator[Finding]:
         rows += [(f"SECRET_KEY_FALLBACKS[{i}]", key) for i, key in enumerate(fallbacks)]
     for name, key in rows:
         size = strength.size_of(key)
-        if key is None or (size >= strength.LEAST and not strength.is_default(key)):
+        # An empty one is no key; among the fallbacks that is another mistake.
+        if not key or (size >= strength.LEAST and not strength.is_default(key)):
             continue
         if strength.text_of(key) is None:
             continue

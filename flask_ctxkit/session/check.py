@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from flask_ctxkit import strength
 
-from . import attributes
+from . import attributes, own_keys
 from .settings import Problem, Settings, Severity
 
 MAKE_KEY: t.Final = (
@@ -234,6 +234,6 @@ def misspelled(settings: Settings) -> t.Iterator[Problem]:
 
 
 CHECKS: t.Final[tuple[Check, ...]] = (
-    secret_key, fallbacks, signer, *attributes.CHECKS, lifetime, misspelled,
+    secret_key, fallbacks, signer, *attributes.CHECKS, lifetime, misspelled, *own_keys.CHECKS,
 )  # fmt: skip
 """What is looked at, one function each."""

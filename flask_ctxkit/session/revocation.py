@@ -74,6 +74,10 @@ class Revoker:
             return None, self._problem
         return max((found for found in known if found is not None), default=None), ""
 
+    def probe(self) -> str:
+        """Why the store can't be read; "" if it answers. Within a pause it is not asked."""
+        return self._ask(("",))[1]
+
     def stops(self, opening: Verified | None, users: t.Sequence[str]) -> str | None:
         """The code of the verdict for a session that may not be saved any more: it was
         revoked while its request ran. None for one that may.

@@ -40,8 +40,9 @@ class Problem:
 class Settings:
     """Everything that sessions depend on. Holds the secret keys: never show it.
 
-    ``reader`` tells whose interface it is; ``lifetime`` is as configured, a timedelta or
-    seconds; ``rules`` are the app's URLs; ``flask`` is Flask's version.
+    ``reader`` tells whose interface it is, and ``interface`` is it where it is the kit's;
+    ``lifetime`` is as configured, a timedelta or seconds; ``rules`` are the app's URLs;
+    ``flask`` is Flask's version.
     """
 
     secret_key: t.Any = None
@@ -61,6 +62,7 @@ class Settings:
     known_keys: frozenset[str] = frozenset()
     rules: tuple[str, ...] = ()
     reader: Reader = "ctxkit"
+    interface: CtxSessionInterface | None = None
     digest: str = "sha1"
     derivation: str = "hmac"
     serializer: str = ""
@@ -95,6 +97,7 @@ def settings_of(app: Flask) -> Settings:
         known_keys=frozenset(map(str, app.default_config)),
         rules=tuple(rule.rule for rule in app.url_map.iter_rules()),
         reader=reader_of(interface),
+        interface=interface if isinstance(interface, CtxSessionInterface) else None,
         debug=bool(app.debug),
         testing=bool(app.testing),
         **_cookie(app),

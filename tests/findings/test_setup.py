@@ -73,8 +73,8 @@ def test_a_long_default_is_named_and_not_shown() -> None:
     assert key not in f"{finding}"
 
 
-@pytest.mark.parametrize("key", [GOOD, GOOD.encode(), bytes(range(32)), "ä" * 16, None, 5, ["k"]])
-def test_a_strong_key_no_key_and_what_is_no_key_are_not_named(key: t.Any) -> None:
+@pytest.mark.parametrize("key", [GOOD, GOOD.encode(), bytes(range(32)), "ä" * 16, None])
+def test_a_strong_key_and_no_key_are_not_named(key: t.Any) -> None:
     assert look(keyed(key)) == ()
 
 
