@@ -64,15 +64,20 @@ def _told(text: str, times: int, events: list[Event]) -> Finding:
 def exhausted(failure: Failure, _known: Known) -> t.Iterator[Finding]:
     """A pool had no connection left."""
     error, event = failure.error, failure.event
+    fix = ""
     if error.type == "PoolExhaustedError":
         message, subject = error.message, error.message.partition(" has no connection")[0]
+        fact, _, advice = message.rpartition(" Let ")
+        if fact:
+            message, fix = fact, f"Let {advice}"
     elif error.type == "TimeoutError" and error.message.startswith(_QUEUE_POOL):
         message = "A pool of SQLAlchemy's has no connection left; who holds them is unknown."
         subject = "SQLAlchemy"
     else:
         return
-    index, where = (None, error.where) if event is None else (event.index, event.where)
-    yield Finding(message, (Evidence("Asked for a connection here.", index, where),), "", subject)
+    index, defined = (None, None) if event is None else (event.index, event.where)
+    asked = Evidence("Asked for a connection here.", index, error.where or defined)
+    yield Finding(message, (asked,), fix, subject)
 
 
 RULES: t.Final = (

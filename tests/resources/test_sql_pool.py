@@ -38,7 +38,7 @@ def test_a_database_in_memory_is_one_for_all_threads() -> None:
                 add(inner, "a")
             with pytest.raises(PoolExhaustedError) as raised:
                 db.cursor().__enter__()
-        assert "which asks, holds 1 itself" in str(raised.value)
+        assert "which asks and holds 1 itself" in str(raised.value)
         found: list[t.Any] = []
         thread = threading.Thread(target=lambda: found.extend(db.fetchall("select * from tea")))
         thread.start()
@@ -221,7 +221,7 @@ def test_what_pools_and_servers_say_when_they_are_full_is_understood(error: Exce
     with pytest.raises(PoolExhaustedError, match="nobody holds one") as raised:
         db.fetchone("select 1")
     assert raised.value.__cause__ is error
-    assert str(raised.value).endswith("or let the pool be larger.")
+    assert str(raised.value).endswith("or the pool be larger.")
     assert db.status().waiting == 0
 
 

@@ -171,10 +171,10 @@ class Ledger(t.Generic[R]):
         more = f"; and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
         who = f"held by {shown}{more}" if holders else "and nobody holds one through this helper"
         advice = (
-            f"{claim.unit.key}, which asks, holds {own} itself: let its blocks share one "
+            f"Let the blocks of {claim.unit.key}, which asks and holds {own} itself, share one "
             'connection (nested="savepoint", transaction()).'
             if own
-            else "Leave blocks sooner, above all before slow calls, or let the pool be larger."
+            else "Let blocks end sooner, above all before slow calls, or the pool be larger."
         )
         return PoolExhaustedError(
             f"{self.name!r} has no connection left after {waited:.1f} s (taken: {self.gauge()}), "

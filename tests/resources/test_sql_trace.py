@@ -1,0 +1,307 @@
+"""What a SqlHelper does stands on the trace of the context that asked, and no value with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import typing as t
+from unittest import mock
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+
+from flask import Flask
+
+from flask_ctxkit import CtxKit, SqlHelper
+from flask_ctxkit.resources.sql import statements
+from tests.resources.faults import Counted, failing, names
+
+if t.TYPE_CHECKING:
+    from pathlib import Path
+
+    from flask_ctxkit.trace.model import Event, Trace
+
+Helper = SqlHelper[tuple[t.Any, ...]]
+
+
+class Watched:
+    """An app whose view is a function of the test."""
+
+    def __init__(self, **config: t.Any) -> None:
+        self.app = Flask(__name__)
+        self.app.config.update({"CTXKIT_TRACE": True, **config})
+        CtxKit(self.app)
+        self.app.add_url_rule("/", "index", self.answer)
+        self.view: t.Callable[[], object] = dict
+        self.state = self.app.extensions["ctxkit"]
+
+    def answer(self) -> str:
+        self.view()
+        return ""
+
+    def run(self, view: t.Callable[[], object]) -> list[Event]:
+        """What *view* did with resources."""
+        self.view = view
+        assert self.app.test_client().get("/").status_code == 200
+        assert self.failures == {}
+        return [event for event in self.trace.events if event.phase == "resource"]
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How often the kit failed, by what it did."""
+        rows = self.state.recorder._failures.items()
+        return {step: count for (step, _), (count, _) in rows}
+
+    @property
+    def trace(self) -> Trace:
+        return t.cast("Trace", next(iter(self.state.store.newest())))
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+def told(events: list[Event]) -> list[tuple[str, str | None]]:
+    return [(event.name, event.note) for event in events]
+
+
+def test_a_block_is_told_step_by_step(db: Helper, watched: Watched) -> None:
+    """With depth, open cursors, how full the pool is, and the lines that asked."""
+
+    def view() -> None:
+        with db as cursor:
+            cursor.execute("insert into tea values (?)", "green")
+
+    events = watched.run(view)
+    first = view.__code__.co_firstlineno
+    assert [(event.name, event.where) for event in events] == [
+        ("open db", f"resources/test_sql_trace.py:{first + 1}"),
+        ("insert into tea values (?)", f"resources/test_sql_trace.py:{first + 2}"),
+        ("commit db", f"resources/test_sql_trace.py:{first + 1}"),
+        ("close db", f"resources/test_sql_trace.py:{first + 1}"),
+    ]
+    opened, statement, _, closed = events
+    assert opened.note == "depth 1; 1 held, 0 cursors open; pool 1 of 15"
+    assert statement.note == "1 row; 1 parameter: str[5]"
+    assert closed.note is not None
+    assert closed.note.startswith("held ")
+    assert {event.outcome for event in events} == {"ok"}
+    assert all(event.depth == 1 for event in events)
+
+
+def test_the_lines_are_the_users_also_behind_an_exit_stack(db: Helper, watched: Watched) -> None:
+    """Not those of the library that calls for them."""
+
+    def view() -> None:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(db).execute("select 1").fetchone()
+            stack.enter_context(db.cursor()).execute("select 2").fetchone()
+
+    events = watched.run(view)
+    assert len(events) == 8
+    assert all(str(event.where).startswith("resources/test_sql_trace.py:") for event in events)
+
+
+@pytest.mark.parametrize(
+    ("fetch", "rows"),
+    [
+        (lambda cursor: cursor.fetchall(), "3 rows"),
+        (lambda cursor: cursor.fetchone(), "1 row"),
+        (lambda cursor: cursor.fetchmany(2), "2 rows"),
+        (lambda cursor: [*cursor], "3 rows"),
+        (lambda cursor: None, "0 rows"),
+    ],
+)
+def test_rows_are_counted_as_they_are_fetched(
+    db: Helper, watched: Watched, fetch: t.Any, rows: str
+) -> None:
+    """Where the driver does not tell their number."""
+    db.executemany("insert into tea values (?)", [("a",), ("b",), ("c",)])
+
+    def view() -> None:
+        with db as cursor:
+            fetch(cursor.execute("select name from tea"))
+
+    assert told(watched.run(view))[1] == ("select name from tea", f"{rows}; no parameters")
+
+
+def test_one_cursor_tells_each_of_its_statements(db: Helper, watched: Watched) -> None:
+    """In their order, whichever way they are run."""
+
+    def view() -> None:
+        with db as cursor:
+            cursor.execute("select name from tea")
+            cursor.executemany("insert into tea values (?)", [("a",), ("b",)])
+            cursor.execute("create table milk (n)")
+            db.fetchone("select ?", 1)
+
+    assert told(watched.run(view))[1:-2] == [
+        ("select name from tea", "0 rows; no parameters"),
+        ("insert into tea values (?)", "2 rows; 2 times 1 parameter: str[1]"),
+        ("create table milk (n)", "no parameters"),
+        ("select ?", "1 row; 1 parameter: int"),
+    ]
+
+
+def test_repeated_statements_are_marked(db: Helper, watched: Watched) -> None:
+    """Those of one text, with whatever values in it; each context counts for itself."""
+
+    def view() -> None:
+        with db as cursor:
+            for number in range(3):
+                cursor.execute(f"select name from tea where name = '{number}'")
+            cursor.execute("select count(*) from tea")
+
+    for _ in range(2):
+        notes = [note for name, note in told(watched.run(view)) if name.startswith("select name")]
+        assert notes == [
+            "0 rows; no parameters",
+            "0 rows; no parameters; repeated: 2nd time in this context",
+            "0 rows; no parameters; repeated: 3rd time in this context",
+        ]
+
+
+def test_many_different_statements_are_counted_in_bounds(db: Helper, watched: Watched) -> None:
+    """The first ones go on being counted."""
+
+    def view() -> None:
+        with mock.patch.object(statements, "COUNTED", 2):
+            for column in "abcabc":
+                db.fetchone(f"select 1 as {column}")
+
+    notes = [note or "" for name, note in told(watched.run(view)) if name.startswith("select")]
+    assert ["repeated" in note for note in notes] == [False, False, False, True, True, False]
+
+
+def test_a_statement_that_fails_is_told_with_its_error(db: Helper, watched: Watched) -> None:
+    """And the rollback after it."""
+
+    def view() -> None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            db.execute("insert into nowhere values (?)", 1)
+
+    _, statement, rollback, _ = watched.run(view)
+    assert (statement.outcome, statement.note) == ("raised", "1 parameter: int")
+    assert statement.error is not None
+    assert statement.error.type == "OperationalError"
+    assert rollback.name == "rollback db"
+
+
+def test_rows_that_fail_to_come_are_told(watched: Watched) -> None:
+    """With the statement that they are of."""
+    driver = Counted("fetchone")
+    db = SqlHelper(driver.connect)
+
+    def view() -> None:
+        with contextlib.suppress(OSError), db as cursor:
+            with mock.patch.object(type(cursor.driver), "rowcount", -1):
+                cursor.execute("select 1")
+            cursor.fetchone()
+
+    events = watched.run(view)
+    assert [(event.name, event.outcome) for event in events][1] == ("select ?", "raised")
+
+
+def test_steps_that_fail_on_the_way_out_are_told(watched: Watched) -> None:
+    """Though they are not raised."""
+    db = SqlHelper(Counted("close cursor", "rollback", "close").connect)
+
+    def view() -> None:
+        with failing(db):
+            pass
+
+    assert [(event.name, event.outcome) for event in watched.run(view)] == [
+        ("open db", "ok"),
+        ("close a cursor", "raised"),
+        ("rollback db", "raised"),
+        ("close db", "raised"),
+        ("close db", "raised"),
+    ]
+
+
+def test_a_connection_that_can_not_be_had_is_told(watched: Watched) -> None:
+    """Where it was asked for."""
+    db = SqlHelper(Counted("connect").connect, name="shop")
+
+    def view() -> None:
+        with contextlib.suppress(OSError):
+            db.fetchone("select 1")
+
+    [event] = watched.run(view)
+    assert (event.name, event.outcome, event.note) == ("open shop", "raised", None)
+
+
+def test_savepoints_are_told_by_the_lines_of_their_blocks(db: Helper, watched: Watched) -> None:
+    """Begun, released, or rolled back to."""
+
+    def view() -> None:
+        with db:
+            with db.transaction():
+                pass
+            with failing(db.transaction()):
+                pass
+
+    assert [event.name for event in watched.run(view)] == [
+        "open db", "savepoint", "release savepoint", "savepoint", "rollback to savepoint of db",
+        "commit db", "close db",
+    ]  # fmt: skip
+
+
+def test_no_value_is_ever_told(db: Helper, watched: Watched) -> None:
+    """Not as a parameter, in the text, in a comment, in a row, nor in what a server answers."""
+    secret = "hunter2hunter2"
+
+    class Token(str):
+        __slots__ = ()
+
+    def view() -> None:
+        db.execute("insert into tea values (?)", secret)
+        db.execute(f"insert into tea values ('{secret}') -- {secret}")
+        db.execute(f"/* '{secret}' */ update tea set name = \"{secret}\"")
+        db.executemany("insert into tea values (:name)", [{"name": secret}, {"name": secret}])
+        db.fetchall("select * from tea where name = :token", {"token": secret})
+        db.fetchall("select * from tea where name = ?", Token(secret))
+        with contextlib.suppress(sqlite3.Error):
+            db.execute(f"select 'it's {secret}'")
+
+    events = watched.run(view)
+    assert len(events) == 28
+    page = watched.app.test_client().get(
+        f"/_ctx/requests/{watched.trace.id}.json", environ_base={"REMOTE_ADDR": "127.0.0.1"}
+    )
+    assert secret not in repr(watched.trace)
+    assert secret not in json.dumps(page.text)
+
+
+def test_what_is_not_recorded_costs_no_step(db: Helper) -> None:
+    """Outside of a context, in an app without a kit, and with tracing off."""
+    with mock.patch.object(statements, "Statement", side_effect=AssertionError):
+        assert db.fetchone("select 1") == (1,)
+        with Flask(__name__).app_context():
+            assert db.fetchone("select 1") == (1,)
+        watched = Watched(CTXKIT_TRACE=False)
+        with watched.app.app_context():
+            assert db.fetchone("select 1") == (1,)
+        assert len(watched.state.store) == 0
+
+
+def test_watching_that_fails_hurts_nobody(db: Helper, watched: Watched, path: Path) -> None:
+    """The failures are counted as the kit's own."""
+    for number, step in enumerate(("text_of", "_times"), 1):
+        broken = mock.patch.object(statements, step, side_effect=ZeroDivisionError)
+        with broken, watched.app.app_context():
+            db.execute("insert into tea values (?)", step)
+        assert watched.failures == {"statement": number}
+    assert names(path) == ["text_of", "_times"]
+
+
+def test_a_command_and_a_script_are_told_too(db: Helper, watched: Watched) -> None:
+    """Any context that is recorded."""
+    with watched.app.app_context():
+        db.fetchone("select 1")
+    assert [event.name for event in watched.trace.events if event.phase == "resource"] == [
+        "open db", "select ?", "commit db", "close db",
+    ]  # fmt: skip
