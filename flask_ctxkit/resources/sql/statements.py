@@ -11,7 +11,7 @@ from ..steps import Step, now, tell
 from .wording import ordinal, text_of
 
 if t.TYPE_CHECKING:
-    from ...state import State
+    from ...redact import Redactor
     from .wording import Dialect
 
 REPEATS: t.Final = "_ctxkit_statements"
@@ -21,6 +21,10 @@ COUNTED: t.Final = 1000
 _LARGEST: t.Final = 2**62
 
 
+Failed = t.Callable[[str, BaseException], None]
+"""Counts a failure of the kit's own."""
+
+
 class Statement:
     """One run of a statement: its text and shape, its time, and the rows that came of it.
 
@@ -28,11 +32,13 @@ class Statement:
     number, else when they were fetched, or the next statement begins.
     """
 
-    __slots__ = ("_busy", "_kit", "_note", "_site", "_start", "_text", "rows", "told")
+    __slots__ = ("_busy", "_note", "_own_failure", "_site", "_start", "_text", "rows", "told")
 
-    def __init__(self, kit: State, sql: object, dialect: Dialect, shape: str) -> None:
-        self._kit = kit
-        self._text = kit.redactor.text(text_of(sql, dialect))
+    def __init__(
+        self, sql: object, dialect: Dialect, shape: str, redactor: Redactor, failed: Failed
+    ) -> None:
+        self._own_failure = failed
+        self._text = redactor.text(text_of(sql, dialect))
         self._note = shape
         self._site = str(caller())
         self._busy = 0
@@ -52,7 +58,7 @@ class Statement:
             else:
                 self.rows = 0
         except BaseException as own:
-            self._kit.recorder.failed("statement", own)
+            self._own_failure("statement", own)
 
     def fetched(self, rows: int, since: int) -> None:
         """So many rows were fetched since then; their time is the statement's."""
@@ -76,7 +82,7 @@ class Statement:
             note = self._notes()
             tell(Step("statement", self._text, self._site, self._start, end, error, note))
         except BaseException as own:
-            self._kit.recorder.failed("statement", own)
+            self._own_failure("statement", own)
 
     def _notes(self) -> str | None:
         rows = None if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
@@ -94,7 +100,7 @@ def begin(
         return None
     try:
         told = shape(parameters[0]) if parameters else "no parameters"
-        return Statement(kit, sql, dialect, told)
+        return Statement(sql, dialect, told, kit.redactor, kit.recorder.failed)
     except BaseException as own:
         kit.recorder.failed("statement", own)
         return None
