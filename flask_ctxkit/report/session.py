@@ -11,6 +11,7 @@ from ..session.interface import CtxSessionInterface
 from ..session.settings import reader_of, settings_of
 from .session_counts import counts, keys, many, sentences
 from .session_look import look
+from .session_revocation import revocation
 from .steps import was_not_saved, was_refused
 from .summary import age, utc_now
 
@@ -41,13 +42,17 @@ def session(sources: Sources, environ: Mapping[str, t.Any] | None = None) -> Row
     traces = list(sources.store.newest())
     own = None if environ is None else look(app, environ, sources.redactor.capture)
     found = None if counted is None else counts(counted)
+    revoking = revocation(app)
+    down = [revoking] if revoking is not None and revoking["state"] == "down" else []
     return {
-        "story": sentences(found),
+        "story": [{name: row[name] for name in ("severity", "text")} for row in down]
+        + sentences(found),
         "request": own,
         "counts": found,
         "refused": _listed(traces, was_refused),
         "unsaved": _listed(traces, was_not_saved),
         "keys": keys(app, counted),
+        "revocation": revoking,
         "check": [problem.as_dict() for problem in check(settings_of(app))],
         "checks": len(CHECKS),
         "touched": _touched(traces),
@@ -125,6 +130,17 @@ def _does(interface: CtxSessionInterface) -> t.Iterator[str]:
         if interface.strict
         else "Gives an empty session for a signed cookie that can't be read; Flask answers 500."
     )
+    if interface.size == "split":
+        yield f"Saves a session that one cookie can't hold in up to {interface.parts} cookies."
+    elif interface.size == "error":
+        yield "Raises an error where one cookie can't hold a session."
+    limits = interface.timeouts
+    if limits is not None and limits.idle is not None:
+        yield f"Ends a session that was not signed for {limits.idle:,} s."
+    if limits is not None and limits.absolute is not None:
+        yield f"Ends a session {limits.absolute:,} s after it began."
+    if limits is not None and limits.due_at is not None:
+        yield f"Signs the cookie of an unchanged session anew when it is {limits.due_at:,} s old."
     if interface.encryption is not None:
         yield "Encrypts the session, so that the visitor can't read it."
     if interface.resign is not None:

@@ -12,7 +12,9 @@ State = t.Literal["ok", "note", "bad", "none", "unknown"]
 """``none``: the step was not taken, and needn't be. ``unknown``: it can't be seen."""
 
 READ: t.Final = frozenset({"valid", "valid-fallback", "valid-signed", "revocation-unchecked"})
-KEPT: t.Final = frozenset({"saved", "nested-saved", "re-signed", "unchanged", "deleted"})
+KEPT: t.Final = frozenset(
+    {"saved", "nested-saved", "split", "reissued", "re-signed", "unchanged", "deleted"}
+)
 NOT_LOOKED_AT: t.Final = frozenset({"absent", "untouched", "no-key"})
 _BY_SEVERITY: t.Final[Mapping[str, State]] = {
     "ok": "ok", "note": "note", "warning": "bad", "error": "bad",
@@ -177,11 +179,17 @@ def _saved(saving: Mapping[str, t.Any] | None, facts: Facts) -> Row:
     code, evidence = saving["code"], _evidence(saving)
     size = evidence.get("size")
     sized = f"{size:,} bytes" if isinstance(size, int) else words(code)
+    count = evidence.get("count")
+    if code == "split" and isinstance(count, int):
+        sized += f" in {count} cookies"
+        if facts.get("trial"):
+            told = f"A change would be saved: {sized}."
+            return _step("saved", "note", f"would be: {sized}", saving, told)
     if facts.get("trial") and code == "saved":
         told = f"A change would be saved: a Set-Cookie header of {sized}."
         return _step("saved", "ok", f"would be: {sized}", message=told)
     if code in KEPT:
-        text = sized if code in {"saved", "nested-saved"} else words(code)
+        text = sized if code in {"saved", "nested-saved", "split"} else words(code)
         return _step("saved", "none" if code == "unchanged" else "ok", text, saving)
     return _step("saved", _BY_SEVERITY[saving["severity"]], words(code), saving)
 

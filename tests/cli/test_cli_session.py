@@ -584,7 +584,11 @@ def test_check_needs_no_kit(run: t.Any) -> None:
 
 @pytest.fixture
 def serving() -> Iterator[str]:
-    app = app_with(SECRET_KEY_FALLBACKS=[OLD], SESSION_COOKIE_SECURE=False)
+    app = app_with(
+        SECRET_KEY_FALLBACKS=[OLD],
+        SESSION_COOKIE_SECURE=False,
+        CTXKIT_SESSION_REVOCATIONS="memory://",
+    )
     app.debug = True
 
     @app.get("/")
@@ -597,6 +601,7 @@ def serving() -> Iterator[str]:
     client.get("/")
     client.set_cookie("session", flasks_own({"a": 1}, "z" * 40))
     client.get("/")
+    t.cast("t.Any", app.session_interface).tally.since -= 14 * 86_400
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -613,6 +618,8 @@ def test_the_running_app_tells_its_verdicts(run: t.Any, serving: str) -> None:
     for said in ("unknown key", "nested change", "SECRET_KEY_FALLBACKS[0]", "flask ctx show"):
         assert said in outcome.out
     assert "first by" in outcome.out
+    assert "Fallback 1 unused for 14 days." in outcome.out
+    assert "The store of revocations (in memory) answers." in outcome.out
     for secret in (KEY, OLD):
         assert secret not in outcome.out
     assert json_of(run("session", "--url", serving, "--format", "json"))["counts"]["rows"]
@@ -639,7 +646,8 @@ def test_a_trace_shows_its_steps_on_one_line(run: t.Any, serving: str) -> None:
     "session_report",
     [{}, {"story": 1, "counts": [], "check": {}, "keys": "x", "refused": [1], "interface": None},
      {"story": [{"text": "\x1b[2J"}], "counts": {"rows": [{"step": "open"}]}},
-     {"keys": [{"fingerprint": 5}], "unsaved": [{"code": None}], "touched": [{}]}],
+     {"keys": [{"fingerprint": 5, "told": 7}], "revocation": {"text": ["x"]},
+      "unsaved": [{"code": None}], "touched": [{}]}],
 )  # fmt: skip
 def test_an_odd_answer_raises_nothing(run: t.Any, canned: t.Any, session_report: t.Any) -> None:
     canned.bodies["/_ctx/session.json"] = {"schema": 1, "session": session_report}

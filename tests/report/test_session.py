@@ -14,14 +14,18 @@ from werkzeug.test import EnvironBuilder
 
 from flask_ctxkit import CtxKit, report
 from flask_ctxkit.internals import ACCESS_IS_TOLD
+from flask_ctxkit.report.steps import was_not_saved, was_refused
 from flask_ctxkit.session.delivery import BUDGET
 from flask_ctxkit.session.interface import CtxSessionInterface
+from flask_ctxkit.session.model import REASONS
 
 KEY: t.Final = "9f1c6d2a8b7e4f309f1c6d2a8b7e4f30"
 OLD: t.Final = "0ld" * 11
 STRANGE: t.Final = "str4nge" * 5
 
 if t.TYPE_CHECKING:
+    from pathlib import Path
+
     from werkzeug.test import TestResponse
 
 
@@ -226,6 +230,10 @@ def test_a_split_session_is_looked_at_as_a_whole(encrypt: bool) -> None:
     assert found["length"] == length
     assert found["steps"][0]["text"] == f"{length:,} bytes in {len(cookies)} cookies"
     assert found["steps"][2]["text"] == "2 keys"
+    assert re.fullmatch(
+        rf"would be: [0-9,]+ bytes in {len(cookies)} cookies", found["steps"][3]["text"]
+    )
+    assert report.session(app.extensions["ctxkit"])["unsaved"] == []
     assert found["json_bytes"] == len(json.dumps(values, separators=(",", ":")))
     assert found["names"]["user_id"] == 7
     assert found["unverified"] is None
@@ -524,3 +532,69 @@ def test_a_context_without_a_request_has_no_session_report() -> None:
     newest = next(iter(state.store.newest()))
     assert newest.kind != "request"
     assert report.trace(state, newest.id)["session_report"] is None
+
+
+# -------------------------------------------------------------------------- revocation
+
+
+def revocation_of(app: Flask) -> t.Any:
+    found = asked(app)
+    return found["revocation"], found["story"][0]
+
+
+def test_without_a_store_there_is_no_revocation() -> None:
+    assert asked(shop())["revocation"] is None
+
+
+@pytest.mark.parametrize(("mode", "told"), [("open", "fails open"), ("closed", "fails closed")])
+def test_a_store_that_answers_is_told_with_what_else_would_happen(
+    tmp_path: Path, mode: str, told: str
+) -> None:
+    how: dict[str, t.Any] = {"CTXKIT_SESSION_REVOCATIONS": f"sqlite:///{tmp_path}/secret-name.db"}
+    found, first = revocation_of(shop(**how, CTXKIT_SESSION_REVOCATIONS_DOWN=mode))
+    assert (found["state"], found["store"], found["shared"]) == ("up", "SQLite", True)
+    assert (found["severity"], found["when_down"]) == ("ok", mode)
+    assert told in found["text"]
+    assert found["names"] == ["user_id", "_user_id"]
+    assert "secret-name" not in json.dumps(found)
+    assert first["severity"] == "ok"
+
+
+@pytest.mark.parametrize(("mode", "told"), [("open", "taken unchecked"), ("closed", "are refused")])
+def test_a_store_that_is_down_comes_first(tmp_path: Path, mode: str, told: str) -> None:
+    how: dict[str, t.Any] = {"CTXKIT_SESSION_REVOCATIONS": f"sqlite:///{tmp_path}"}
+    found, first = revocation_of(shop(**how, CTXKIT_SESSION_REVOCATIONS_DOWN=mode))
+    assert (found["state"], found["problem"]) == ("down", "OperationalError")
+    assert told in found["text"]
+    assert first == {"severity": "error", "text": found["text"]}
+
+
+def test_revocations_in_memory_are_said_to_be_of_this_process() -> None:
+    found, _ = revocation_of(shop(CTXKIT_SESSION_REVOCATIONS="memory://"))
+    assert (found["store"], found["shared"]) == ("in memory", False)
+    assert "of this process alone" in found["text"]
+
+
+def test_no_verdict_of_a_session_that_was_saved_counts_as_lost() -> None:
+    """What is all right is in no list of what was lost, or refused."""
+    for reason in REASONS:
+        verdict = {"step": reason.step, "code": reason.code}
+        if reason.severity == "ok" or reason.code in {"split", "valid-fallback", "valid-signed"}:
+            assert not was_not_saved(verdict), reason.code
+            assert not was_refused(verdict), reason.code
+        elif reason.severity == "error":
+            assert was_not_saved(verdict) or was_refused(verdict), reason.code
+
+
+def test_what_the_interface_does_is_said_of_each_ability() -> None:
+    """Each that is on says one sentence more."""
+    plain = asked(shop())["interface"]["does"]
+    for how in (
+        {"CTXKIT_SESSION_SIZE": "split"}, {"CTXKIT_SESSION_SIZE": "error"},
+        {"CTXKIT_SESSION_ABSOLUTE": 600}, {"CTXKIT_SESSION_REISSUE": 60},
+        {"CTXKIT_SESSION_RESIGN": 60}, {"CTXKIT_SESSION_LEEWAY": 5},
+        {"CTXKIT_SESSION_REVOCATIONS": "memory://"},
+    ):  # fmt: skip
+        own: dict[str, t.Any] = how
+        assert len(asked(shop(**own))["interface"]["does"]) == len(plain) + 1, how
+    assert len(asked(shop(CTXKIT_SESSION_IDLE=600))["interface"]["does"]) == len(plain) + 2

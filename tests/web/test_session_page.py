@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import threading
+import time
 import typing as t
 
 import pytest
@@ -19,6 +21,7 @@ from .test_browser import CONTRAST
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from flask.testing import FlaskClient
     from playwright.sync_api import Browser
@@ -106,6 +109,39 @@ def test_the_page_says_what_the_json_says() -> None:
     assert "Set-up" in text
     by_header = client.get("/_ctx/session", headers={"Accept": "application/json"})
     assert body(by_header).keys() == found.keys()
+
+
+def test_rotation_and_revocation_are_told_as_they_stand(tmp_path: Path) -> None:
+    """A fallback that is unused for days, and a store that answers or is down."""
+    app = shop(
+        SECRET_KEY_FALLBACKS=["a" * 40, "b" * 40],
+        CTXKIT_SESSION_REVOCATIONS=f"sqlite:///{tmp_path}/revoked.db",
+    )
+    client = logged_in(app)
+    interface: t.Any = app.session_interface
+    interface.tally.since -= 14 * 86_400
+    interface.tally.last_used[interface.keyring(app).keys[1].fingerprint] = time.time()
+    text = text_of(client.get("/_ctx/session"))
+    assert "Fallback 2 unused for 14 days." in text
+    assert "Fallback 1 unused" not in text
+    assert "The store of revocations (SQLite) answers." in text
+    assert "it fails open" in text
+    (tmp_path / "revoked.db").mkdir()
+    text = text_of(client.get("/_ctx/session"))
+    assert "The store of revocations (SQLite) can't be read (OperationalError)" in text
+    assert text.index("can't be read") < text.index("The cookie of this very request")
+
+
+def test_a_split_session_is_said_to_be_split() -> None:
+    app = shop(CTXKIT_SESSION_SIZE="split", CTXKIT_SESSION_PARTS=4)
+    app.add_url_rule("/long", "long", lambda: session.update(noise=os.urandom(3000).hex()) or "")
+    client = app.test_client()
+    client.get("/long")
+    text = text_of(client.get("/_ctx/session"))
+    assert re.search(
+        r"bytes of JSON(, compressed)? in 2 cookies of [0-9,]+ characters together", text
+    )
+    assert re.search(r"[0-9,]+ bytes in 2 cookies", text)
 
 
 def test_it_stands_in_the_navigation() -> None:

@@ -31,7 +31,7 @@ def session_document(session: fields.Row) -> list[Block]:
     """The answer of the running app: sentences, then tables, then what can't be seen."""
     blocks: list[Block] = [item(_sign(said), fields.text(said, "text")) for said in
                            fields.rows(session, "story")]  # fmt: skip
-    for part in (_problems, _counts, _refused, _unsaved, _keys, _touched):
+    for part in (_problems, _counts, _refused, _unsaved, _keys, _revocation, _touched):
         found = list(part(session))
         blocks += [Gap(), *found] if found else []
     interface = fields.mapping(session, "interface")
@@ -140,6 +140,8 @@ def _keys(session: fields.Row) -> t.Iterator[Block]:
     known = bool(fields.mapping(session, "counts"))
     yield heading("KEYS", aside=Span("by fingerprint", "dim"))
     yield Table(columns, tuple(_key(row, known=known) for row in rows))
+    for told in filter(None, (fields.text(row, "told") for row in rows)):
+        yield line(Span(told, "dim"), indent=1, hang=3)
 
 
 def _key(row: fields.Row, *, known: bool) -> tuple[Cell, ...]:
@@ -150,6 +152,12 @@ def _key(row: fields.Row, *, known: bool) -> tuple[Cell, ...]:
         cell("sign and read" if fields.text(row, "role") == "signs" else "read old sessions"),
         *map(cell, numbers),
     )
+
+
+def _revocation(session: fields.Row) -> t.Iterator[Block]:
+    found = fields.mapping(session, "revocation")
+    if found:
+        yield item(_sign(found), fields.text(found, "text"))
 
 
 def _touched(session: fields.Row) -> t.Iterator[Block]:
