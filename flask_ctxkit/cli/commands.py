@@ -10,6 +10,7 @@ import click
 
 from . import fields, tail
 from .code import app_command, hooks_command, try_command, where_command
+from .doctor import doctor_command
 from .document import line, verbatim
 from .group import NO, CtxGroup
 from .lookup import find_trace
@@ -188,5 +189,7 @@ def _login_lines(login: str | None) -> list[Block]:
     return [line("Log in once, with a link that is as secret as the token:"), verbatim(login)]
 
 
-for _command in (try_command, hooks_command, app_command, where_command, session_command):
+for _command in (
+    try_command, hooks_command, app_command, where_command, session_command, doctor_command,
+):  # fmt: skip
     ctx.add_command(_command)

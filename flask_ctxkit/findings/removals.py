@@ -59,6 +59,8 @@ def _users_of(old: OldName) -> t.Iterator[ModuleType]:
 
 def _objects(old: OldName) -> list[t.Any]:
     """What Flask has under the name, if it has; nothing for a stand-in of the kit's."""
+    if old.place != "module":
+        return []
     spaces = [sys.modules[name].__dict__ for name in old.modules if name in sys.modules]
     found = [space[old.name] for space in spaces if old.name in space]
     if not found and old.since:  # the aliases of 3.2
