@@ -19,10 +19,10 @@ _SIGNS: t.Final = (("+", "added"), ("~", "changed"), ("-", "removed"))
 
 
 def headline(trace: Trace) -> str:
-    """What *trace* is of and how it ended: ``GET /cart -> 200 in 1.20 ms``."""
+    """What *trace* is of and how it ended: ``GET /cart -> 200 in 1.20 ms, trace 4f2c8a01``."""
+    answer = trace.status or ("no response" if trace.kind == "request" else "")
     ended = "running" if trace.duration_ms is None else f"in {milliseconds(trace.duration_ms)}"
-    status = "" if trace.status is None else f"{trace.status} "
-    return _clean(f"{trace.name} -> {status}{ended}, trace {trace.id}")
+    return _clean(f"{trace.name}{f' -> {answer}' if answer else ''} {ended}, trace {trace.id}")
 
 
 def outline(trace: Trace) -> list[str]:

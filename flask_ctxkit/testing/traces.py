@@ -87,7 +87,7 @@ class CheckedTrace(Trace):
         __tracebackhide__ = True
         answer = self._answer()
         if answer is None or not _is_named(answer, name):
-            who = "nobody that was seen" if answer is None else f"{answer.phase} {answer.name}"
+            who = "nobody that was seen" if answer is None else f"{answer.phase} {short(answer.name)}"
             self._fail(f"{_shown(name)} should have answered, and {who} did.")
 
     def _answer(self) -> Event | None:
@@ -172,7 +172,10 @@ class CheckedTrace(Trace):
                 self._fail(f"The resource {event.name[6:]} was closed with {what}.")
         left = _left_open(told)
         if left:
-            self._fail(f"Not closed: {', '.join(left)}.")
+            # On Flask 3.0 and 3.1, where a fixture or pytest-flask pushed one around the test.
+            shared = any(context["reused"] for context in self.contexts)
+            why = " The application context was there before, and goes on." if shared else ""
+            self._fail(f"Not closed: {', '.join(left)}.{why}")
 
     def assert_no_findings(self, but: Collection[str] = ()) -> None:
         """The kit found no mistake, apart from the codes in *but*."""
@@ -251,6 +254,9 @@ class Traces(Sequence[CheckedTrace]):
 
     def _all(self) -> list[CheckedTrace]:
         return [_checked(r) for r in sorted(self._kept, key=lambda r: r.started)]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {len(self)} finished>"
 
     def __len__(self) -> int:
         return len(self._kept)
