@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -81,12 +82,20 @@ def text_of(sql: object, dialect: Dialect) -> str:
     """
     if type(sql) is not str:
         return f"<{type_name(type(sql))}>"
+    return _remembered(sql, dialect) if len(sql) <= READ else _text(sql, dialect)
+
+
+def _text(sql: str, dialect: Dialect) -> str:
     start = sql[:READ]
     whole = _whole(start, dialect)
     if whole is not None:
         return _bounded(whole)
     certain = t.cast("re.Match[str]", _CERTAIN.match(start))[0]
     return f"{_bounded(_folded(certain, dialect))} … ({mark(sql)})"
+
+
+# Most programs run few statements, many times.
+_remembered = functools.lru_cache(maxsize=256)(_text)
 
 
 def _whole(sql: str, dialect: Dialect) -> str | None:
@@ -171,6 +180,8 @@ def _shape(value: object) -> str:
     if value is None:
         return "None"
     kind = type(value)
+    if kind is int or kind is float:
+        return kind.__name__
     size = size_of(value, kind)
     return type_name(kind) if size is None else f"{type_name(kind)}[{size}]"
 
