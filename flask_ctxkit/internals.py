@@ -47,6 +47,9 @@ REQUEST_PUSH_CODE: t.Final[CodeType | None] = (
 )
 """The function that pushes the application context of a request, on the old line."""
 _APP_POP_CODE: t.Final[CodeType] = AppContext.pop.__code__
+_REQUEST_POP_CODE: t.Final[CodeType | None] = (
+    None if ONE_CONTEXT else flask_ctx.RequestContext.pop.__code__
+)
 
 
 current_app_context: t.Final = _app_var.get
@@ -286,6 +289,21 @@ def own_app_context(ctx: Context) -> Context | None:
         return ctx
     tokens = ctx._cv_tokens  # noqa: SLF001
     return tokens[-1][1] if tokens else None
+
+
+def app_context_in(frames: t.Iterable[FrameType], ctx: Context) -> Context | None:
+    """What *ctx*, a context with a request, has on the stack of application contexts.
+
+    The old line takes the request off its stack before its application context ends; that
+    one is then found in the frame that pops both, if it is among *frames*.
+    """
+    own = own_app_context(ctx)
+    if own is not None:
+        return own
+    for frame in frames:
+        if frame.f_code is _REQUEST_POP_CODE and frame.f_locals.get("self") is ctx:
+            return frame.f_locals.get("app_ctx")
+    return None
 
 
 def whole_context(ctx: Context) -> Context:

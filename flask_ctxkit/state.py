@@ -17,7 +17,7 @@ from .contexts.registry import Registry
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
-from .resources.health import Resources
+from .resources.health import Resources, held_by
 from .resources.scope import end_behind
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app, inner_app
@@ -75,6 +75,7 @@ class State:
         self.resource_step = ResourceSteps(self.recorder).note
         self.recorder.on_end = end_behind
         self.resources = Resources(self.app_or_none, self.recorder.describe)
+        self.registry.held = held_by
         self.registry.on_leak = self._leaked
         self.registry.on_wrong_pop = self.pipeline.explain_leak
         self.registry.on_orphan = self.recorder.abandon

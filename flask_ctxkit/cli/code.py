@@ -73,7 +73,9 @@ def _hooks_report(app: Flask, method: str, path: str) -> Report:
 def _app_report(app: Flask) -> Report:
     from ..report import startup
 
-    return on_the_wire({"schema": 1, "app": startup(app, redactor_for(app))})
+    kit = app.extensions.get("ctxkit")
+    known = None if kit is None else kit.resources
+    return on_the_wire({"schema": 1, "app": startup(app, redactor_for(app), known)})
 
 
 def on_the_wire(report: t.Mapping[str, t.Any]) -> Report:
@@ -133,8 +135,8 @@ def _setters_row(trace: fields.Row, header: str) -> dict[str, t.Any]:
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)), metavar="[PART]...")
 @imports
 def app_command(settings: Settings, parts: tuple[str, ...]) -> None:
-    """What the app is made of: routes, hooks, extensions, session, errors, signals, config,
-    also. Name parts to see only them.
+    """What the app is made of: routes, hooks, extensions, resources, session, errors, signals,
+    config, also. Name parts to see only them.
     """
     report = _app_report(load_app(settings.app))
     settings.console().answer(report, lambda: app_document(fields.mapping(report, "app"), parts))

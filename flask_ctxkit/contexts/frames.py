@@ -55,9 +55,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A running ``Flask.wsgi_app`` and what it does just now."""
+    """A running ``Flask.wsgi_app`` and what it does just now.
+
+    ``owner`` is the application context of its own; None where it uses another's.
+    """
 
     context: t.Any
+    owner: t.Any
     unit: Unit
     phase: str | None
     hook: str | None
@@ -111,6 +115,7 @@ def _found_in(innermost: FrameType, unit: Unit) -> t.Iterator[Found]:
             phase, hook = _phase(inner)
             yield Found(
                 context=context,
+                owner=internals.app_context_in(inner, context),
                 unit=unit,
                 phase=phase,
                 hook=None if hook is None else _name(hook),

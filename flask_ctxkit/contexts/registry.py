@@ -51,12 +51,29 @@ class Watched(t.Protocol):
     ended: int | None
     leaked: bool
     streaming: bool
+    reused: bool
+    app_context: t.Any
 
     @property
     def id(self) -> str: ...
     def let_go(self, _: object, /) -> None: ...
     @property
     def started(self) -> int: ...
+
+
+class Held(t.Protocol):
+    """Something that a context holds open, as the room that opened it tells it."""
+
+    @property
+    def resource(self) -> str: ...
+    @property
+    def unit(self) -> Unit: ...
+    @property
+    def where(self) -> str | None: ...
+    @property
+    def age_s(self) -> float: ...
+    @property
+    def state(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,7 @@ class Live:
     stuck: bool
     parent: str | None
     frames: tuple[Frame, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +141,8 @@ class Registry:
         self._leaks: deque[tuple[Leak, weakref.ref[t.Any] | None]] = deque(maxlen=LEAKS)
         self._sweep_at = SWEEP
         self._collected = float("-inf")
+        self.held: t.Callable[[t.Any], tuple[Held, ...]] = _nothing
+        """Asked for what an application context holds open."""
         self.on_leak: t.Callable[[Leak], object] | None = None
         """Called with each leak when it is noticed."""
         self.on_wrong_pop: t.Callable[[BaseException, Leak], object] | None = None
@@ -245,7 +265,10 @@ class Registry:
             self._live(ctx, recording, running)
             for ctx, recording in entries
             # While its application context is torn down, a request's own is popped already.
-            if internals.is_pushed(ctx) or recording.current is not None
+            # And what closes the resources of any is no step.
+            if internals.is_pushed(ctx)
+            or recording.current is not None
+            or self._held(ctx, recording)
         ]
         if not self.recording:
             known = {id(ctx) for ctx, _ in entries}
@@ -312,7 +335,16 @@ class Registry:
             stuck=age >= self.stuck_after,
             parent=recording.parent,
             frames=frames_of(recording.unit, recording.thread, running) if running else (),
+            held=self._held(ctx, recording),
         )
+
+    def _held(self, ctx: t.Any, recording: Watched) -> tuple[Held, ...]:
+        """What *ctx* holds open: not what another context does that it found pushed."""
+        owner = internals.own_app_context(ctx)
+        if owner is None and not recording.reused:
+            # The old line takes a request off its stack before its application context ends.
+            owner = recording.app_context
+        return () if owner is None else self.held(owner)
 
     def _from_frames(
         self, known: set[int], running: t.Mapping[int, t.Any], *, frames: bool
@@ -343,6 +375,7 @@ class Registry:
                 stuck=age >= self.stuck_after,
                 parent=None,
                 frames=found.frames if frames else (),
+                held=() if found.owner is None else self.held(found.owner),
             )
         self._seen = seen
 
@@ -390,6 +423,10 @@ _SENTENCES: t.Final[dict[LeakKind, str]] = {
     "shared-copy": "{what} is a copy: {detail} pushed it while another unit had it pushed.",
     "dirty-start": "The request to {detail} started while {what} was still current.",
 }
+
+
+def _nothing(_: t.Any) -> tuple[Held, ...]:
+    return ()
 
 
 def push_site(recording: Watched) -> str | None:

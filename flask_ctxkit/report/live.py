@@ -6,7 +6,7 @@ import time
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ..contexts.registry import Leak, Live
+    from ..contexts.registry import Held, Leak, Live
     from ..units import Unit
     from .sources import Sources
 
@@ -46,6 +46,18 @@ def live(found: Live) -> dict[str, t.Any]:
             {"file": frame.file, "line": frame.line, "function": frame.function}
             for frame in found.frames
         ],
+        "resources": [held(row) for row in found.held],
+    }
+
+
+def held(found: Held) -> dict[str, t.Any]:
+    """What a context holds open, as plain data; its age in seconds."""
+    return {
+        "resource": found.resource,
+        "state": found.state,
+        "unit": unit(found.unit),
+        "where": found.where,
+        "age_s": round(found.age_s, 3),
     }
 
 

@@ -10,6 +10,7 @@ if t.TYPE_CHECKING:
     from ..config import Config
     from ..contexts.registry import Registry
     from ..findings.catalogue import Rules
+    from ..resources.health import Resources
     from ..trace.model import Captured, Trace
 
 
@@ -51,6 +52,8 @@ class Sources(t.Protocol):
     def recorder(self) -> Costs: ...
     @property
     def rules(self) -> Rules: ...
+    @property
+    def resources(self) -> Resources: ...
     @property
     def started_at(self) -> float: ...
     @property

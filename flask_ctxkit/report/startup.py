@@ -8,11 +8,13 @@ from importlib import metadata
 import flask
 
 from ..definition import define
+from .resources import resources
 
 if t.TYPE_CHECKING:
     from blinker import NamedSignal
     from flask import Flask
 
+    from ..resources.health import Resources
     from .sources import Redacts
 
 SIGNALS: t.Final[t.Mapping[str, NamedSignal]] = {
@@ -36,15 +38,18 @@ _TABLES: t.Final[t.Mapping[str, str]] = {
 Row = dict[str, t.Any]
 
 
-def startup(app: Flask, redactor: Redacts) -> Row:
+def startup(app: Flask, redactor: Redacts, known: Resources | None = None) -> Row:
     """The set-up of *app*: its config (redacted), routes, hooks and whatever registered
     itself. Only what the app's tables hold is read; nothing of the user's is called.
+
+    :param known: the app's resources, if it has a kit.
     """
     return {
         "config": dict(redactor.config(app.config)),
         "routes": [_route(app, rule) for rule in app.url_map.iter_rules()],
         "hooks": _hook_tables(app),
         "extensions": [_extension(app, name) for name in sorted(map(str, app.extensions))],
+        "resources": resources(app, known),
         "session_interface": _class_of(app.session_interface),
         "error_handlers": list(_error_handlers(app)),
         "signals": {

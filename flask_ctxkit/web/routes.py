@@ -22,6 +22,8 @@ DRAW_ALL: t.Final = 20_000
 """The most events that are drawn on one page."""
 ROWS_OF_LIVE: t.Final = 100
 """The most live contexts that the page draws unless it is asked for all, the oldest ones."""
+PING: t.Final = 1.0
+"""Seconds that the resources have to answer, all together, while the page of the app waits."""
 PAGES_TO_OPEN: t.Final = 8
 """How many of the app's own URLs an empty overview offers."""
 
@@ -195,7 +197,9 @@ def session(visit: Visit) -> Answer:
 
 
 def startup(visit: Visit) -> Answer:
-    body = report.startup(visit.sources.app, visit.sources.redactor)
+    sources = visit.sources
+    sources.resources.ping(PING)
+    body = report.startup(sources.app, sources.redactor, sources.resources)
     return Answer({"app": body}, "app.html", body)
 
 
@@ -246,6 +250,7 @@ def _live_state(contexts: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
             row["id"] or (row["unit"]["key"], row["path"]),
             row["phase"], row["hook"], row["state"], row["stuck"],
             [(frame["file"], frame["line"]) for frame in row["frames"][:3]],
+            [(held["resource"], held["state"], held["where"]) for held in row["resources"]],
         )
         for row in contexts
     ]  # fmt: skip

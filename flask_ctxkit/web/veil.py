@@ -14,6 +14,7 @@ if t.TYPE_CHECKING:
     from ..config import Config
     from ..contexts.registry import Registry
     from ..report.sources import Costs, Redacts, Sources, Traces
+    from ..resources.health import Ping, Resources
     from ..trace.model import Captured
 
 MESSAGE: t.Final = "•••"
@@ -35,6 +36,7 @@ class VeiledSources:
         self.registry: t.Any = _VeiledRegistry(sources.registry)
         self.recorder: Costs = _VeiledCosts(sources.recorder)
         self.rules: t.Any = rules
+        self.resources: t.Any = _VeiledResources(sources.resources)
         self.started_at = sources.started_at
         self.tracing = sources.tracing
         self.pages = sources.pages
@@ -120,6 +122,22 @@ class _VeiledRegistry:
         # An exception's text in it may show a whole URL.
         told = "A context did not end as it should: {}."
         return [replace(leak, message=told.format(leak.kind)) for leak in self._registry.leaks]
+
+
+class _VeiledResources:
+    """An answer without what was raised: its text may quote an address with a password."""
+
+    def __init__(self, resources: Resources) -> None:
+        self.known = resources.known
+        self.tally = resources.tally
+        self.ping = resources.ping
+        self._resources = resources
+
+    def last_ping(self, name: str) -> Ping | None:
+        found = self._resources.last_ping(name)
+        if found is None or found.error is None:
+            return found
+        return replace(found, error=f"{found.error.partition(':')[0]}: {MESSAGE}")
 
 
 class _VeiledCosts:

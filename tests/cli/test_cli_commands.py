@@ -361,6 +361,18 @@ def test_ps_is_live_and_names_the_frames(shop: t.Any, run: t.Any) -> None:
     )
 
 
+def test_what_a_context_holds_is_told_below(shop: t.Any, made: t.Any, run: t.Any) -> None:
+    """The resource, what is done with it, since when, for whom and where it was asked for."""
+    unit = made.live()["unit"] | {"name": "Thread-9", "serial": 9, "key": "4711/thread-9"}
+    held = {"resource": "db", "state": "closing", "unit": unit, "where": "shop/db.py:12"}
+    rows = [made.live(resources=[held | {"age_s": 12.3}]), made.live(resources=[])]
+    shop.bodies["/_ctx/live.json"] = {"schema": 1, "contexts": rows, "leaks": [], "missing": []}
+    told = run("--url", shop.url, "live").out
+    assert "OPEN RESOURCES 1" in told
+    assert "| db       | closing | 12.3 s | Thread-9" in told
+    assert "shop/db.py:12" in told
+
+
 def test_a_deep_stack_is_told_by_its_ends(shop: t.Any, made: t.Any, run: t.Any) -> None:
     """The innermost frames, and the hook's own; all of them where the hook isn't found."""
     frames = [{"file": f"lib/f{i}.py", "line": i, "function": f"f{i}"} for i in range(9)]

@@ -21,6 +21,14 @@ _COLUMNS: t.Final = (
     Column("PHASE", least=12),
     Column("WHERE IT IS NOW", least=18, drop=1),
 )
+_HELD: t.Final = (
+    Column("RESOURCE", least=8),
+    Column("STATE", drop=3),
+    Column("FOR", right=True),
+    Column("ASKED FOR BY", least=8, drop=2),
+    Column("REQUEST", least=14),
+    Column("AT", least=12, drop=1),
+)
 
 
 def live_document(report: fields.Row, *, frames: bool = False) -> list[Block]:
@@ -28,7 +36,7 @@ def live_document(report: fields.Row, *, frames: bool = False) -> list[Block]:
     rows = fields.rows(report, "contexts")
     blocks: list[Block] = []
     if rows:
-        blocks += [live_table(rows), line(_sum(rows), indent=1)]
+        blocks += [live_table(rows), line(_sum(rows), indent=1), *_held(rows)]
     else:
         blocks.append(line("Nothing is running."))
     if frames:
@@ -117,6 +125,26 @@ def _sum(rows: t.Sequence[fields.Row]) -> Span:
     parts += [f"{left} left behind"] if left else []
     workers = len({fields.text(fields.mapping(row, "unit"), "worker") for row in rows})
     return Span(f"{' · '.join(parts)} · {counted(workers, 'worker')} seen", "dim")
+
+
+def _held(rows: t.Sequence[fields.Row]) -> list[Block]:
+    """What the contexts hold open, and who asked for it; nothing where they hold nothing."""
+    found = [(row, held) for row in rows for held in fields.rows(row, "resources")]
+    if not found:
+        return []
+    table = Table(_HELD, tuple(_held_row(row, held) for row, held in found))
+    return [Gap(), heading(f"OPEN RESOURCES {len(found)}"), table]
+
+
+def _held_row(row: fields.Row, held: fields.Row) -> tuple[Cell, ...]:
+    return (
+        cell(Span(fields.text(held, "resource", "?"), "resource")),
+        cell(fields.text(held, "state", "?")),
+        cell(span(fields.number(held, "age_s"))),
+        cell(marks.unit_name(fields.mapping(held, "unit"))),
+        cell(marks.request_line(row)),
+        cell(marks.place(fields.text(held, "where", "?"))),
+    )
 
 
 def _all_frames(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:

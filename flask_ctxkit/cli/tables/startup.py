@@ -76,6 +76,25 @@ def _extensions(report: fields.Row) -> list[Block]:
     return _listed("EXTENSIONS", columns, rows)
 
 
+def _resources(report: fields.Row) -> list[Block]:
+    columns = (
+        Column("NAME", least=10),
+        Column("OPENED BY", least=12),
+        Column("FROM", least=8, drop=2),
+        Column("DEFINED", least=12, drop=1, cut_end=False),
+    )
+    rows = [
+        (
+            cell(Span(fields.text(row, "name", "?"), "resource")),
+            cell(fields.text(row, "function", "?")),
+            cell(fields.text(row, "source", "?")),
+            cell(Span(fields.text(row, "where") or "-", "dim")),
+        )
+        for row in fields.rows(report, "resources")
+    ]
+    return _listed("RESOURCES", columns, rows)
+
+
 def _session(report: fields.Row) -> list[Block]:
     interface = fields.mapping(report, "session_interface")
     named = f"{fields.text(interface, 'module')}.{fields.text(interface, 'class', '?')}".lstrip(".")
@@ -143,6 +162,7 @@ PARTS: t.Final[t.Mapping[str, Part]] = {
     "routes": _routes,
     "hooks": _hooks,
     "extensions": _extensions,
+    "resources": _resources,
     "session": _session,
     "errors": _errors,
     "signals": _signals,

@@ -1,0 +1,70 @@
+"""Resources in the browser: who holds what now, and whether each answers."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from flask import Flask
+
+from flask_ctxkit import CtxKit
+
+TOKEN: t.Final = "look-" + "a" * 32
+
+
+def make(**config: object) -> tuple[Flask, CtxKit]:
+    app = Flask("shop")
+    app.debug = True
+    app.config.update(SECRET_KEY="k" * 32, **config)
+    return app, CtxKit(app)
+
+
+def refuse() -> object:
+    raise ConnectionError("the password hunter2 is wrong")
+
+
+def test_live_shows_who_holds_what() -> None:
+    """A context that is pushed while the page is asked for."""
+    app, kit = make()
+    db = kit.resource("db<b>", object)
+    with app.app_context():
+        db()
+        client = app.test_client()
+        html = client.get("/_ctx/live").text
+        [row] = [r for r in client.get("/_ctx/live.json").get_json()["contexts"] if r["resources"]]
+    assert "<dt>holds</dt>" in html
+    assert "db&lt;b&gt;" in html
+    assert "web/test_resources_page.py:" in html
+    assert row["resources"][0]["resource"] == "db<b>"
+
+
+def test_the_start_up_page_asks_each_resource() -> None:
+    """And shows the answer, with how long it took or what was raised."""
+    app, kit = make()
+    kit.resource("good", object)
+    kit.resource("refused", refuse)
+    client = app.test_client()
+    html = client.get("/_ctx/app").text
+    assert "ConnectionError" in html
+    good, refused = client.get("/_ctx/app.json").get_json()["app"]["resources"]
+    assert good["ping"]["ok"]
+    assert not refused["ping"]["ok"]
+    assert (good["opened"], good["open"]) == (2, 0)
+
+
+def test_an_app_without_resources_says_so() -> None:
+    """With what to write."""
+    app, _ = make()
+    assert "kit.resource(...)" in app.test_client().get("/_ctx/app").text
+
+
+def test_who_may_not_see_values_sees_no_text_of_an_error() -> None:
+    """It may quote an address, and so a password."""
+    app, kit = make(CTXKIT_TOKEN=TOKEN, CTXKIT_VALUES=False)
+    kit.resource("refused", refuse)
+    client = app.test_client()
+    asked = client.get("/_ctx/app.json", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert asked.status_code == 200
+    assert "hunter2" not in asked.text
+    [row] = json.loads(asked.data)["app"]["resources"]
+    assert row["ping"]["error"].startswith("ConnectionError: ")
