@@ -69,8 +69,8 @@ def remover_of(miss: Miss) -> Event | None:
 def hooks_that_set(miss: Miss, known: Known) -> list[Hook]:
     """The before hooks that set the name and belong to this request."""
     trace = miss.failure.trace
-    if trace is None or trace.method is None or known.facts is None:
-        return []  # before hooks run in requests only
+    if trace is None or trace.method is None or trace.lineage is not None or known.facts is None:
+        return []  # before hooks run in requests only, and not for work that one started
     return [
         hook
         for phase in ("url_value_preprocessor", "before_request")

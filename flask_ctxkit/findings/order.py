@@ -146,6 +146,8 @@ def set_elsewhere(failure: Failure, known: Known) -> t.Iterator[Finding]:
     miss = miss_of(failure)
     if miss is None or remover_of(miss) is not None or hooks_that_set(miss, known):
         return
+    if failure.trace is not None and failure.trace.lineage is not None:
+        return  # told as what it is: work without the g of who started it
     hook = _foreign_hook(miss, known)
     if hook is not None:
         yield _foreign(miss, hook)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import typing as t
 
+from .misses import miss_of, remover_of
 from .model import Evidence, Finding, Rule
-from .wording import listed
+from .wording import listed, told
 
 if t.TYPE_CHECKING:
     from ..contexts.registry import Leak, Live
     from ..trace.model import Event, Trace
-    from .facts import Known
+    from .facts import Hook, Known
+    from .misses import Miss
+    from .model import Failure
 
 PER_CALL: t.Final = "propagate(function) makes a context of its own for each call"
 
@@ -48,6 +51,34 @@ def captured_proxy(trace: Trace, _known: Known) -> t.Iterator[Finding]:
     )
 
 
+def without_g(failure: Failure, known: Known) -> t.Iterator[Finding]:
+    """Work that runs elsewhere asks ``g`` for what is set where it was started."""
+    miss, trace = miss_of(failure), failure.trace
+    if miss is None or trace is None or trace.lineage is None or remover_of(miss) is not None:
+        return
+    setter = _setter(miss, known)
+    removed = miss.event is not None and miss.name in miss.event.g.removed
+    if setter is None or removed:
+        return
+    work = _work(trace).partition(" ")[0]
+    yield Finding(
+        f"{_work(trace)} asks for g.{miss.name}, which {told(setter)} sets, but not here: work "
+        f"that {_starter(trace)} started has a g of its own.",
+        (
+            Evidence(f"{told(setter)} sets g.{miss.name}.", None, setter.where),
+            miss.asked(),
+        ),
+        f'Pass the value as an argument, or take it along: propagate({work}, g=["{miss.name}"]).',
+        f"g.{miss.name} {_work(trace)}",
+    )
+
+
+def _setter(miss: Miss, known: Known) -> Event | Hook | None:
+    for hook in () if known.facts is None else known.facts.setters(miss.name):
+        return hook
+    return next((writer.event for writer in known.memory.writers(miss.name)), None)
+
+
 def outlives(trace: Trace, _known: Known) -> t.Iterator[Finding]:
     """A copy of a context was in use after its request had ended."""
     lineage = trace.lineage
@@ -79,7 +110,7 @@ def _block(trace: Trace) -> Event | None:
 
 def _starter(trace: Trace) -> str:
     by = None if trace.lineage is None else trace.lineage["by"]
-    return by or "what started it"
+    return by or "something that was not recorded"
 
 
 def _span(milliseconds: float) -> str:
@@ -110,6 +141,17 @@ RULES: t.Final = (
         "Pass the value that is needed, or unwrap(proxy).",
         captured_proxy,
         timed=True,
+    ),
+    Rule(
+        "work-without-g",
+        "error",
+        "contexts",
+        "Work that runs elsewhere lacks a name of g",
+        "A thread, greenlet or task that propagate or copy_current_request_context gives a context "
+        "has a g of its own, which begins empty.",
+        "Pass the value as an argument, or write propagate(function, g=[names]).",
+        without_g,
+        when="escape",
     ),
     Rule(
         "work-outlives-request",

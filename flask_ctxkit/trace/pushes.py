@@ -389,6 +389,8 @@ def _block_ends(
         recorder.raised(recording, block, start, error)
         if isinstance(error, Exception) and not isinstance(error, click.exceptions.Exit):
             recording.error = recorder.describe(error)
+            if recording.lineage is not None and recorder.on_escape is not None:
+                recorder.on_escape(recording, error, recording.error)
     except BaseException as own:
         recorder.failed("block", own)
 

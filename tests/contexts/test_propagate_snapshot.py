@@ -100,9 +100,13 @@ def test_the_url_is_not_matched_again(shop: Flask) -> None:
             return value
 
     shop.url_map.converters["item"] = Item
-    shop.add_url_rule("/item/<item:name>", "item", lambda name: made.append(propagate(see)) or "x")
     made: list[Work] = []
-    see = lambda: (request.endpoint, request.view_args)
+
+    @shop.get("/item/<item:name>")
+    def item(name: str) -> str:
+        made.append(propagate(lambda: (request.endpoint, request.view_args)))
+        return name
+
     assert shop.test_client().get("/item/cup").status_code == 200
     assert in_thread(made[0]) == ("item", {"name": "cup"})
     assert asked == ["cup"]
@@ -135,7 +139,7 @@ def test_the_apps_log_can_be_written(shop: Flask, capsys: pytest.CaptureFixture[
     """Flask's handler writes to the stream that the server put into the environ."""
 
     def work() -> None:
-        wsgi_errors_stream.write("from elsewhere")
+        t.cast("t.Any", wsgi_errors_stream).write("from elsewhere")
 
     after(shop, work, errors_stream=io.StringIO())
     assert "from elsewhere" in capsys.readouterr().err
@@ -159,15 +163,15 @@ def read_data() -> bytes:
 
 
 def read_stream() -> bytes:
-    return request.stream.read()
+    return bytes(request.stream.read())
 
 
 def read_file() -> bytes:
-    return request.files["pic"].read()
+    return bytes(request.files["pic"].read())
 
 
-FORM = {"data": {"name": "oolong"}, "method": "POST"}
-JSON = {"json": {"name": ["oolong"]}, "method": "POST"}
+FORM: dict[str, t.Any] = {"data": {"name": "oolong"}, "method": "POST"}
+JSON: dict[str, t.Any] = {"json": {"name": ["oolong"]}, "method": "POST"}
 
 
 def test_a_form_that_was_read_is_there(shop: Flask) -> None:
@@ -180,10 +184,10 @@ def test_a_form_that_was_read_is_there(shop: Flask) -> None:
 
 def test_json_that_was_read_is_there_and_each_has_its_own(shop: Flask) -> None:
     def work() -> t.Any:
-        request.json["name"].append("green")  # type: ignore[index]
+        request.json["name"].append("green")
         return request.get_json()
 
-    with shop.test_request_context("/", **JSON):  # type: ignore[arg-type]
+    with shop.test_request_context("/", **JSON):
         assert request.json == {"name": ["oolong"]}
         propagated = propagate(work)
         assert in_thread(propagated) == {"name": ["oolong", "green"]}

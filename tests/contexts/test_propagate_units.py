@@ -166,7 +166,7 @@ def test_a_pool_outside_of_a_context_says_so() -> None:
 
 
 def test_a_pool_with_a_wrong_option_says_so(shop: Flask) -> None:
-    pool = ContextExecutor(1, g="user")  # type: ignore[arg-type]
+    pool = ContextExecutor(1, g="user")
     with shop.app_context(), pool, pytest.raises(CtxKitError, match="list of names"):
         pool.submit(path)
 

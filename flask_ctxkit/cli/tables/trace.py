@@ -46,6 +46,7 @@ def trace_document(trace: fields.Row, url: str | None, wanted: Wanted) -> list[B
     if findings:
         blocks += [*(finding_item(_of_this(f)) for f in findings), Gap()]
     blocks += [*waterfall(trace, full=wanted.full), Gap(), *session_lines(trace), *_who_set(trace)]
+    blocks += _family(trace)
     blocks += _asked_for(trace, wanted)
     blocks += _last_lines(trace, url, wanted)
     return blocks
@@ -97,6 +98,18 @@ def _who_set(trace: fields.Row) -> t.Iterator[Line]:
     ]
     if set_by:
         yield line(Span("headers  ", "hooks"), " · ".join(set_by), hang=9)
+
+
+def _family(trace: fields.Row) -> t.Iterator[Line]:
+    lineage, parent = fields.mapping(trace, "lineage"), fields.text(trace, "parent")
+    if lineage and parent:
+        by, where = fields.text(lineage, "by"), fields.text(lineage, "where")
+        yield line(Span("started by  ", "hooks"), f"{by} at {where}: flask ctx show {parent}")
+    children = fields.texts(trace, "children")
+    more = fields.count(trace, "dropped_children")
+    if children:
+        shown = " · ".join([*children, *([f"{more} more"] if more else [])])
+        yield line(Span("started  ", "hooks"), shown, hang=9)
 
 
 def _event_names(trace: fields.Row, but: str = "") -> dict[int, str]:
