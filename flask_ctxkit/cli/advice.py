@@ -14,7 +14,7 @@ _START: t.Final = "Start it:   flask --app YOURAPP run --debug"
 _ELSEWHERE: t.Final = "Elsewhere:  flask ctx --url http://host:port   (or set CTXKIT_URL)"
 _WITHOUT: t.Final = (
     "Without a running app I can still tell you:  flask ctx hooks GET / · flask ctx app · "
-    "flask ctx try GET / · flask ctx session decode COOKIE"
+    "flask ctx doctor · flask ctx try GET / · flask ctx session decode COOKIE"
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ..findings.old_code import How, old_uses
@@ -14,6 +15,8 @@ from .source_files import extensions, python_files
 
 LARGEST: t.Final = 2_000_000
 """Bytes of a file that is read; larger ones are data, or made by a program."""
+MOST: t.Final = 20_000
+"""Files of the user's that are read: more are no app's."""
 Row = dict[str, t.Any]
 Progress = t.Callable[[int, int], None]
 """Told after each file how many were read, and of how many."""
@@ -67,11 +70,15 @@ def old_code(paths: t.Sequence[Path], *, installed: bool, progress: Progress) ->
 
     :param installed: read the extensions too.
     """
-    own = [file for path in paths for file in python_files(path)]
+    files = (file for path in paths for file in python_files(path))
+    own = list(islice(files, MOST))
     others = extensions() if installed else []
     total = len(own) + sum(len(e.files or ()) for e in others)
     reading, here = Reading(progress, total), Path.cwd()
     count = sum(reading.read("", file, here) for file in own)
+    if next(files, None) is not None:
+        why = f"only the first {MOST:,} files were; name the folders that are yours"
+        reading.unread.append({"where": "The rest", "why": why, "owner": ""})
     rows = []
     for extension in others:
         about = f"{extension.name} {extension.version}"

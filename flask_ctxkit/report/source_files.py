@@ -15,6 +15,7 @@ from urllib.request import url2pathname
 LEFT_OUT: t.Final = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 NO_EXTENSIONS: t.Final = frozenset({"flask", "flask-ctxkit", "quart"})
 """What no extension is: Quart builds on Flask, and its app is another one."""
+_NO_FILES: t.Final = frozenset({"proc", "sys", "dev"})
 _FLASK: t.Final = re.compile(r"flask(?![\w.-])", re.IGNORECASE)
 
 
@@ -32,7 +33,7 @@ def python_files(path: Path) -> t.Iterator[Path]:
     """*path* itself if it is a file, else every Python file below, in order.
 
     Hidden folders, virtual environments, installed packages and links to folders are left
-    out.
+    out, and what is no folder of files in a system's root.
     """
     if not path.is_dir():
         yield path
@@ -44,6 +45,8 @@ def python_files(path: Path) -> t.Iterator[Path]:
 
 def _is_source(folder: str, name: str) -> bool:
     if name in LEFT_OUT or name.startswith("."):
+        return False
+    if name in _NO_FILES and folder == os.sep:  # an app may stand in a container's root
         return False
     return not Path(folder, name, "pyvenv.cfg").exists()
 

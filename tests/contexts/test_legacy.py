@@ -115,6 +115,23 @@ def ran(source: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_who_imports_a_stand_in_is_not_told_that_it_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The findings name modules that use what Flask lacks; this one has it."""
+    (tmp_path / "old_tea.py").write_text("from flask import _app_ctx_stack\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    app = shop()
+    CtxKit(app)
+    __import__("old_tea")
+    try:
+        app.test_client().get("/")
+        codes = [row.finding.code for row in app.extensions["ctxkit"].rules.tally.rows()]
+    finally:
+        del sys.modules["old_tea"]
+    assert "flask-next" not in codes
+
+
 # ------------------------------------------------------------------------- the stacks
 
 

@@ -158,6 +158,18 @@ def test_a_place_is_shown_from_here_or_whole(
     assert places == [f"{(tmp_path / 'other.py').as_posix()}:1"]
 
 
+def test_there_is_an_end_and_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever names a whole disk."""
+    monkeypatch.setattr(old_code_report, "MOST", 2)
+    for name in "abc":
+        source(tmp_path, "from flask import escape", f"{name}.py")
+    found = read(tmp_path)
+    assert found["files"] == 2
+    assert found["unread"][0]["why"].startswith("only the first 2 files were")
+    monkeypatch.setattr(old_code_report, "MOST", 3)
+    assert read(tmp_path)["unread"] == []
+
+
 def test_progress_is_told_after_each_file(tmp_path: Path) -> None:
     """How many of how many, to the end."""
     for name in "abc":
