@@ -30,6 +30,14 @@ def app_of(request: pytest.FixtureRequest) -> Flask:
             f"Flask app. Write in conftest.py:\n\n{APP_FIXTURE}",
             pytrace=False,
         )
+    except pytest.fail.Exception as error:
+        if "no parameter defined" not in str(error):
+            raise
+        pytest.fail(
+            "The app fixture is parametrized, so pytest has to find it among the arguments of the "
+            f"test: def test(app, {request.fixturename}).",
+            pytrace=False,
+        )
     if not isinstance(app, Flask):
         pytest.fail(
             f"The app fixture returned {type(app).__name__!r}, which is no Flask app. "

@@ -103,7 +103,7 @@ class Desk:
         __tracebackhide__ = True
         found: dict[str, t.Any] = self._placed(cookies, dict)
         refused = self._refusal()
-        if refused is not None and not found:
+        if cookies and refused is not None and not found:
             raise SessionError(
                 f"The app refuses the session's cookie: {refused.message} {refused.fix}".rstrip(),
                 code=refused.code,
@@ -160,7 +160,8 @@ def _cookie_header(client: FlaskClient) -> str:
     """
     app = client.application
     name = app.session_interface.get_cookie_name(app)
-    found = [c for c in internals.client_cookies(client) if c.key.partition(".")[0] == name]
+    held = internals.client_cookies(client)
+    found = [c for c in held if c.key == name or c.key.startswith(f"{name}.")]
     places = sorted({f"{cookie.domain}{cookie.path}" for cookie in found})
     if len(places) > 1:
         raise SessionError(

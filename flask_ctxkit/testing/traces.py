@@ -87,7 +87,9 @@ class CheckedTrace(Trace):
         __tracebackhide__ = True
         answer = self._answer()
         if answer is None or not _is_named(answer, name):
-            who = "nobody that was seen" if answer is None else f"{answer.phase} {short(answer.name)}"
+            who = (
+                "nobody that was seen" if answer is None else f"{answer.phase} {short(answer.name)}"
+            )
             self._fail(f"{_shown(name)} should have answered, and {who} did.")
 
     def _answer(self) -> Event | None:
@@ -113,7 +115,7 @@ class CheckedTrace(Trace):
         for event in self.events:
             touched = [name for name in _names(event.g) if name not in but]
             if touched:
-                self._fail(f"{event.phase} {short(event.name)} touched g: {', '.join(touched)}.")
+                self._fail(f"{_label(event)} touched g: {', '.join(touched)}.")
 
     def assert_session_untouched(self) -> None:
         """Nothing read or wrote the session, so the response does not vary by the cookie."""
@@ -122,7 +124,7 @@ class CheckedTrace(Trace):
         if session.get("state") in {"read", "changed"}:
             index = session.get("accessed_by")
             who = next((e for e in self.events if e.index == index), None)
-            by = "" if who is None else f", first by {who.phase} {short(who.name)}"
+            by = "" if who is None else f", first by {_label(who)}"
             self._fail(f"The session was {session['state']}{by}.")
 
     def assert_session_saved(self) -> None:
@@ -198,6 +200,10 @@ def _is_named(event: Event, name: Name) -> bool:
 
 def _shown(name: Name) -> str:
     return name if isinstance(name, str) else short(name.__qualname__)
+
+
+def _label(event: Event) -> str:
+    return f"{event.phase} {short(event.name)}"
 
 
 def _answered(event: Event) -> bool:
