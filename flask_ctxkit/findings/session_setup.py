@@ -109,11 +109,16 @@ KINDS: t.Final = (
     Kind("encrypt-window-long", own_keys.window, "warning", "Signed cookies for too long",
          "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL is later than the last honest one can be.",
          "Set it to the day on which the last signed session ends."),
-    Kind("revocations-down", own_keys.revocations, "error", "The store of revocations is down",
-         "It can't be read, so sessions are taken unchecked, or refused, as "
-         "CTXKIT_SESSION_REVOCATIONS_DOWN says.",
-         "Start the store, and give this process the right to read it."),
 )  # fmt: skip
+STORE: t.Final = Kind(
+    "revocations-down",
+    own_keys.revocations,
+    "error",
+    "The store of revocations is down",
+    "It can't be read, so sessions are taken unchecked, or refused, as "
+    "CTXKIT_SESSION_REVOCATIONS_DOWN says. At the start it is asked only while app.debug.",
+    "Start the store, and give this process the right to read it.",
+)
 
 
 def told(kind: Kind, app: Flask, _config: Config) -> t.Iterator[Finding]:
@@ -121,6 +126,14 @@ def told(kind: Kind, app: Flask, _config: Config) -> t.Iterator[Finding]:
     for problem in kind.look(settings_of(app)):
         if problem.code == kind.code:
             yield finding_of(problem)
+
+
+def store_down(app: Flask, config: Config) -> t.Iterator[Finding]:
+    """A store of revocations that can't be read. In production it is not asked: the first
+    request would wait for it, and the first visitor with a user shows the same.
+    """
+    if app.debug:
+        yield from told(STORE, app, config)
 
 
 def dropped(app: Flask, _config: Config) -> t.Iterator[Finding]:
@@ -140,16 +153,16 @@ def finding_of(problem: Problem, code: str = "", subject: str = "") -> Finding:
     )  # fmt: skip
 
 
-def _rule(kind: Kind) -> Rule:
-    check = functools.partial(told, kind)
+def _rule(kind: Kind, check: t.Callable[..., t.Iterator[Finding]] | None = None) -> Rule:
     return Rule(
-        f"session-{kind.code}", kind.severity, "set-up", kind.title, kind.cause, kind.fix, check,
-        when="app",
+        f"session-{kind.code}", kind.severity, "set-up", kind.title, kind.cause, kind.fix,
+        check or functools.partial(told, kind), when="app",
     )  # fmt: skip
 
 
 RULES: t.Final = (
     *map(_rule, KINDS),
+    _rule(STORE, store_down),
     Rule(
         "session-cookie-dropped",
         "error",

@@ -17,7 +17,7 @@ from flask import Flask, session
 from flask_ctxkit import CtxKit
 from flask_ctxkit.config import Config
 from flask_ctxkit.findings import Finding, Rules, session_setup
-from flask_ctxkit.findings.session_setup import DROPPED, KINDS, RULES, TOLD_ELSEWHERE
+from flask_ctxkit.findings.session_setup import DROPPED, KINDS, RULES, STORE, TOLD_ELSEWHERE
 from flask_ctxkit.internals import FLASK_VERSION
 from flask_ctxkit.session import attributes, check, own_keys
 from flask_ctxkit.session.interface import CtxSessionInterface
@@ -131,12 +131,16 @@ def test_the_window_for_signed_cookies_is_no_longer_than_they_live() -> None:
         assert [finding.code for finding in found_in(app)] == codes
 
 
-def test_a_store_of_revocations_that_can_not_be_read(tmp_path: Path) -> None:
-    """At the start, before a visitor waits for it; one that was never written to is sound."""
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_store_of_revocations_that_can_not_be_read(tmp_path: Path, debug: bool) -> None:
+    """While developing; in production the first request would wait for it. One that was never
+    written to is sound.
+    """
+    (tmp_path / "folder").mkdir()
     for name, codes in (("none.db", []), ("folder", ["session-revocations-down"])):
-        (tmp_path / "folder").mkdir(exist_ok=True)
-        how = {"CTXKIT_SESSION_REVOCATIONS": f"sqlite:///{tmp_path / name}"}
-        assert [finding.code for finding in found_in(app_with(True, None, **how))] == codes
+        app = app_with(CTXKIT_SESSION_REVOCATIONS=f"sqlite:///{tmp_path / name}")
+        app.debug = debug
+        assert [finding.code for finding in found_in(app)] == codes * debug
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_each_error_and_warning_of_the_check_is_a_finding() -> None:
     for module in (check, attributes, own_keys):
         codes |= problem_codes(module)
     loud = {code: levels for code, levels in codes.items() if levels != {"note"}}
-    told = {kind.code: kind.severity for kind in KINDS}
+    told = {kind.code: kind.severity for kind in (*KINDS, STORE)}
     assert loud.keys() == told.keys() | TOLD_ELSEWHERE | DROPPED
     assert {code: levels for code, levels in loud.items() if code in told} == {
         code: {severity} for code, severity in told.items()

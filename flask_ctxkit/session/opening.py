@@ -1,0 +1,220 @@
+"""``open_session`` like Flask's: faster, lazy, and able to say why a cookie is refused."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from functools import cached_property, partial
+
+from itsdangerous import BadPayload, BadSignature
+
+from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
+
+from . import diagnosis, plain, split
+from .cookie import SentCookie
+from .judge import Judge
+from .mapping import SESSION_CLASS, CtxSession, pend
+from .setup import fallbacks_of, reads_plain_json
+from .signing import SigningInterface
+from .split import SplitCookie
+from .timeouts import Timeouts
+
+if t.TYPE_CHECKING:
+    from flask import Flask, Request
+    from flask.sessions import SecureCookieSession
+
+    from .codec import MalformedPayloadError
+    from .model import Verdict
+    from .revocation import Revoker
+    from .tally import Tally
+
+Size = t.Literal["warn", "error", "split"]
+
+
+class OpeningInterface(SigningInterface):
+    """The part of the interface that opens sessions, and judges them."""
+
+    session_class: type[SecureCookieSession] = SESSION_CLASS
+    strict = False
+    """Whether a cookie that carries a valid signature but can't be read is an error, as it
+    is in Flask: each request of that visitor is answered 500. Else the session is empty."""
+    leeway = 0
+    """Seconds that another host's clock may be ahead of this one."""
+    size: Size = "warn"
+    """What to do about a session that one cookie can't hold."""
+    timeouts: Timeouts | None = None
+    """How long a session lives, beside PERMANENT_SESSION_LIFETIME."""
+    revoker: Revoker | None = None
+    """Refuses the sessions that are revoked; None where none can be."""
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge()
+
+    @property
+    def on_verdict(self) -> t.Callable[[Verdict], object] | None:
+        """Called with each verdict, in the request that it is about. Counted if it raises."""
+        return self._judge.on_verdict
+
+    @on_verdict.setter
+    def on_verdict(self, value: t.Callable[[Verdict], object] | None) -> None:
+        self._judge.on_verdict = value
+
+    @property
+    def tally(self) -> Tally:
+        """How often each verdict was given, by minute, code and key."""
+        return self._judge.tally
+
+    @property
+    def failures(self) -> int:
+        """How often a listener to the verdicts raised."""
+        return self._judge.failures
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """The session of *request*: None without a secret key, empty without a cookie or
+        with one that is refused.
+
+        :raises BadPayload: in strict mode, when a signed cookie can't be read.
+        """
+        encryption = self.encryption
+        if encryption is None and not self._signs_like_flask():
+            return self._open_plain(app, request)
+        if not app.secret_key:
+            self._judge.give(app, "open", "no-key")
+            return None
+        name = self.get_cookie_name(app)
+        header: str | None = None
+        if self._cache.reads_environ(type(request)) and "cookies" not in request.__dict__:
+            header = request.environ.get("HTTP_COOKIE", "")
+            if name not in header:
+                self._judge.give(app, "open", "absent")
+                cls = self.session_class
+                # Without the call of __init__, which has nothing to do here.
+                return cls.__new__(cls) if cls is SESSION_CLASS else cls()
+        keys = self.keyring(app)
+        own = keys is not None and reads_plain_json()
+        if encryption is not None:
+            # Never the plain way, which knows nothing of encryption.
+            keys = self._ring(app)
+        elif not own:
+            return self._open_plain(app, request)
+        assert keys is not None, "sessions are encrypted with keys that can sign"
+        limits = self.timeouts
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
+        if encryption is not None:
+            read = None if own else self.serializer.loads
+            make = partial(encryption.cookie, app, self.salt, read=read)
+        cookie = make(
+            request,
+            header,
+            name,
+            keys,
+            int(time.time()),
+            max_age if limits is None else limits.max_age(max_age),
+            self.leeway,
+            self.strict,
+            partial(self._opened, app),
+            self.revoker,
+            timeouts=limits,
+        )
+        return self._open(cookie, request)
+
+    def _open(self, cookie: SentCookie, request: Request) -> SecureCookieSession:
+        cls = self.session_class
+        if cls is CtxSession and not self.strict and ACCESS_IS_TOLD and opens_for(request):
+            return pend(cookie)
+        values, attributes = cookie()
+        session = cls(values)
+        if attributes and isinstance(session, CtxSession):
+            session.__dict__.update(attributes)
+        return session
+
+    def _open_plain(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        give = self._judge.give
+        serializer = self.get_signing_serializer(app)
+        if serializer is None:
+            give(app, "open", "no-key")
+            return None
+        name = self.get_cookie_name(app)
+        text = request.cookies.get(name)
+        if not text:
+            give(app, "open", "absent")
+            return self.session_class()
+        if self.size == "split":
+            text = split.join(text, name, request.cookies)[0]
+        try:
+            return self._load_plain(app, serializer, text)
+        except BadSignature as error:
+            give(app, "open", diagnosis.plain_refusal(error))
+            return self.session_class()
+        except BadPayload:
+            give(app, "open", "undecodable")
+            if self.strict:
+                raise
+            return self.session_class()
+
+    def _load_plain(self, app: Flask, serializer: t.Any, text: str) -> SecureCookieSession:
+        give, limits = self._judge.give, self.timeouts
+        max_age = int(app.permanent_session_lifetime.total_seconds())
+        if limits is None and not self.leeway and self.revoker is None:
+            session = self.session_class(serializer.loads(text, max_age=max_age))
+            give(app, "open", "valid")
+            return session
+        limits = limits or Timeouts()
+        values, opened = plain.loads(
+            serializer, text, max_age=limits.max_age(max_age), leeway=self.leeway
+        )
+        session = self.session_class(values)
+        if opened is not None and opened.signed_at is not None:
+            over = limits.ended(session, opened.signed_at, int(time.time()))
+            if over is not None:
+                give(app, "open", over[0], proof=lambda: over[1])
+                return self.session_class()
+            if isinstance(session, CtxSession):
+                session.opening = opened
+                if self.revoker is not None:
+                    return self._admit_plain(app, self.revoker, session, opened.signed_at)
+        give(app, "open", "valid")
+        return session
+
+    def _admit_plain(
+        self, app: Flask, revoker: Revoker, session: CtxSession, signed_at: int
+    ) -> SecureCookieSession:
+        session.users = revoker.users(dict(dict.items(session)))
+        ruling = revoker.admit(signed_at, session.users)
+        if ruling is None:
+            self._judge.give(app, "open", "valid")
+            return session
+        self._judge.give(app, "open", ruling.code, proof=lambda: ruling.evidence)
+        return self.session_class() if ruling.refused else session
+
+    def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
+        verified = cookie.checked
+        judge, now = self._judge, cookie.now
+        if (
+            verified is not None
+            and verified.code == "valid"
+            and error is None
+            and cookie.refusal is None
+        ):
+            key = diagnosis.fingerprint(cookie, verified.key or 0)
+            judge.tally.last_used[key] = now
+            code = "valid-fallback" if verified.key else "valid"
+            ruling = cookie.ruling
+            judge.give(
+                app, "open", code if ruling is None else ruling.code, key=key, now=now,
+                proof=lambda: {
+                    **diagnosis.opening(cookie, None, ())[2], **(ruling.evidence if ruling else {}),
+                },
+            )  # fmt: skip
+            return
+        try:
+            secrets: tuple[t.Any, ...] = ()
+            if verified is not None and verified.key is None and judge.may_look_deep(now):
+                secrets = (app.secret_key, *fallbacks_of(app))
+            code, key, evidence = diagnosis.opening(cookie, error, secrets)
+        except Exception as own:
+            judge.failed(own)
+            return
+        judge.give(app, "open", code, key=key, proof=lambda: evidence, now=now)
