@@ -15,6 +15,7 @@ pytest.importorskip("sqlalchemy")
 from flask import Flask
 
 from flask_ctxkit import CtxKit, SqlHelper
+from flask_ctxkit.report.live import live
 from flask_ctxkit.resources.sql import statements
 from tests.resources.faults import Counted, failing, names
 
@@ -29,10 +30,12 @@ Helper = SqlHelper[tuple[t.Any, ...]]
 class Watched:
     """An app whose view is a function of the test."""
 
-    def __init__(self, **config: t.Any) -> None:
+    def __init__(
+        self, before: t.Callable[[CtxKit], t.Any] = lambda _kit: None, **config: t.Any
+    ) -> None:
         self.app = Flask(__name__)
         self.app.config.update({"CTXKIT_TRACE": True, **config})
-        CtxKit(self.app)
+        self.made = before(CtxKit(self.app))
         self.app.add_url_rule("/", "index", self.answer)
         self.view: t.Callable[[], object] = dict
         self.state = self.app.extensions["ctxkit"]
@@ -47,6 +50,11 @@ class Watched:
         assert self.app.test_client().get("/").status_code == 200
         assert self.failures == {}
         return [event for event in self.trace.events if event.phase == "resource"]
+
+    def held(self) -> list[dict[str, t.Any]]:
+        """What the only live context holds, as the page has it."""
+        [found] = self.state.registry.contexts()
+        return t.cast("list[dict[str, t.Any]]", live(found)["resources"])
 
     @property
     def failures(self) -> dict[str, int]:
@@ -305,3 +313,62 @@ def test_a_command_and_a_script_are_told_too(db: Helper, watched: Watched) -> No
     assert [event.name for event in watched.trace.events if event.phase == "resource"] == [
         "open db", "select ?", "commit db", "close db",
     ]  # fmt: skip
+
+
+def test_a_live_context_shows_what_it_has_of_a_pool(db: Helper, watched: Watched) -> None:
+    """With who asked, where, and since when."""
+    seen: list[t.Any] = []
+
+    def view() -> None:
+        with db, db.cursor():
+            seen.extend(watched.held())
+        assert watched.held() == []
+
+    watched.run(view)
+    first = view.__code__.co_firstlineno
+    assert [(row["resource"], row["state"], row["where"]) for row in seen] == [
+        ("db", "open", f"resources/test_sql_trace.py:{first + 1}"),
+        ("db", "open", f"resources/test_sql_trace.py:{first + 1}"),
+    ]
+    assert all(row["age_s"] >= 0 and row["unit"]["key"] for row in seen)
+
+
+def test_a_live_context_shows_that_it_waits_for_a_pool(watched: Watched) -> None:
+    """While it does; a connection that was refused is not waited for any more."""
+    seen: list[t.Any] = []
+
+    def connect() -> t.Any:
+        seen.extend(watched.held())
+        raise OSError("no route to host")
+
+    def view() -> None:
+        with contextlib.suppress(OSError):
+            SqlHelper(connect, name="shop").execute("select 1")
+        assert watched.held() == []
+
+    watched.run(view)
+    assert [(row["resource"], row["state"]) for row in seen] == [("shop", "opening")]
+
+
+def test_a_connection_that_is_a_resource_is_shown_once(db: Helper) -> None:
+    """As the resource."""
+    watched = Watched(before=lambda kit: kit.resource("db", db.connection))
+
+    def view() -> None:
+        watched.made().cursor()
+        assert [(row["resource"], row["state"]) for row in watched.held()] == [("db", "open")]
+
+    watched.run(view)
+
+
+def test_a_pool_that_fails_to_say_how_full_it_is_costs_nothing(watched: Watched) -> None:
+    """It is unknown."""
+    driver = Counted()
+    db = SqlHelper(driver.connect)
+
+    def view() -> None:
+        with mock.patch.object(db._pool, "gauge", side_effect=ZeroDivisionError), db:
+            assert str(db.status().pool) == "unknown"
+
+    assert str(watched.run(view)[0].note).endswith("pool unknown")
+    assert driver.open == 0

@@ -13,8 +13,9 @@ from .pool import Taken, discard, innermost
 from .wording import dialect_of
 
 if t.TYPE_CHECKING:
+    from ..claims import Claim
     from ..steps import Action
-    from .ledger import Claim, Ledger
+    from .ledger import Ledger
     from .wording import Dialect
 
 R = t.TypeVar("R")
@@ -206,15 +207,17 @@ class Connection(t.Generic[R]):
         if taken is None:
             return
         broken, name = self._broken is not None, f"close {self._ledger.name}"
-        seconds = (now() - self.claim.since) / 1e9
-        note = f"held {seconds * 1000:,.1f} ms{', and given up: it is broken' if broken else ''}"
+        note = f"held {self.claim.age_s * 1000:,.1f} ms"
+        if broken:
+            note += ", and given up: it is broken"
         call = (lambda: discard(taken)) if broken else taken.give_back
         try:
             # A close that failed may not have got far: a second one gives the place back.
             if self._try("close", name, call, note) is not None:
                 self._try("close", name, lambda: discard(taken), note)
         finally:
-            self._ledger.held.pop(self.claim.serial, None)
+            self._ledger.held.pop(self.claim, None)
+            self.claim.end()
 
     def _try(
         self,

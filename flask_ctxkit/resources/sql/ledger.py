@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 import typing as t
@@ -10,17 +9,16 @@ from dataclasses import dataclass
 
 from ...errors import PoolExhaustedError
 from ...globals import kit_or_none
-from ...internals import current_request_context, request_of
 from ...redact import Redactor
 from ...units import Unit  # noqa: TC001 - a record's field
-from ..callers import Site, caller
+from ..claims import Claim
 from ..steps import Step, is_watched, now, tell
 from .connections import Connection
-from .pool import is_exhausted
+from .pool import Gauge, is_exhausted
 
 if t.TYPE_CHECKING:
     from .levels import Level
-    from .pool import Gauge, Pool, Taken
+    from .pool import Pool, Taken
 
 R = t.TypeVar("R")
 
@@ -59,17 +57,6 @@ class Holder:
         }
 
 
-class Claim(t.NamedTuple):
-    """Who asks for a connection, as it is cheap to note: it is put into words when asked for."""
-
-    serial: int
-    unit: Unit
-    site: Site
-    since: int
-    depth: int
-    request: tuple[str, str] | None
-
-
 class Ledger(t.Generic[R]):
     """The connections that one helper has out, and the stack of levels of each unit.
 
@@ -82,12 +69,11 @@ class Ledger(t.Generic[R]):
         self.pool = pool
         self.as_dicts = as_dicts
         self.failed = 0
-        self.held: dict[int, Connection[R]] = {}
-        self.waiting: dict[int, Claim] = {}
+        self.held: dict[Claim, Connection[R]] = {}
+        self.waiting: dict[Claim, None] = {}
         self.stacks: dict[Unit, list[Level[R]]] = {}
         # Reentrant: the collector may close a generator while its thread is in here.
         self.lock = threading.RLock()
-        self._serials = itertools.count()
         self._redactor = Redactor()
         self._pid = os.getpid()
         self._inherited: list[object] = []
@@ -97,17 +83,18 @@ class Ledger(t.Generic[R]):
 
         :raises PoolExhaustedError: if the pool has none left.
         """
-        claim = Claim(next(self._serials), unit, caller(), now(), depth, _request())
-        self.waiting[claim.serial] = claim
+        claim = Claim(self.name, depth, unit)
+        self.waiting[claim] = None
         raised: BaseException | None = None
         try:
-            taken = self._taken(claim)
-            self.held[claim.serial] = connection = Connection(self, claim, taken)
+            self.held[claim] = connection = Connection(self, claim, self._taken(claim))
+            claim.granted = True
         except BaseException as error:
             raised = error
+            claim.end()
             raise
         finally:
-            self.waiting.pop(claim.serial, None)
+            self.waiting.pop(claim, None)
             if is_watched():
                 note = None if raised is not None else self._note(depth)
                 where = str(claim.site)
@@ -132,8 +119,11 @@ class Ledger(t.Generic[R]):
         return sum(len(connection.cursors) for connection in [*self.held.values()])
 
     def gauge(self) -> Gauge:
-        """How full the pool is."""
-        return self.pool.gauge()
+        """How full the pool is; unknown where it fails to say."""
+        try:
+            return self.pool.gauge()
+        except Exception:  # somebody else's pool, and nobody may lose a connection for a look
+            return Gauge()
 
     def after_fork(self) -> None:
         """Forget what the parent has out, once, in a child.
@@ -150,14 +140,12 @@ class Ledger(t.Generic[R]):
     def holders(self) -> tuple[Holder, ...]:
         """Who has a connection now, the longest first."""
         self.after_fork()
-        claims = [connection.claim for connection in [*self.held.values()]]
-        claims.sort(key=lambda claim: claim.since)
+        claims = sorted(self.held, key=lambda claim: claim.since)
         return tuple(map(self._holder, claims))
 
     def _holder(self, claim: Claim) -> Holder:
-        seconds = (now() - claim.since) / 1e9
         request = None if claim.request is None else self._worded(*claim.request)
-        return Holder(claim.unit, str(claim.site), seconds, claim.depth, request)
+        return Holder(claim.unit, str(claim.site), claim.age_s, claim.depth, request)
 
     def _worded(self, method: str, path: str) -> str:
         kit = kit_or_none()
@@ -165,7 +153,7 @@ class Ledger(t.Generic[R]):
         return f"{method} {redactor.url(path)}"
 
     def _exhausted(self, claim: Claim) -> PoolExhaustedError:
-        holders, waited = self.holders(), (now() - claim.since) / 1e9
+        holders, waited = self.holders(), claim.age_s
         own = sum(holder.unit == claim.unit for holder in holders)
         shown = "; ".join(str(holder) for holder in holders[:SHOWN])
         more = f"; and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
@@ -184,9 +172,3 @@ class Ledger(t.Generic[R]):
             holders=[holder.as_dict() for holder in holders],
             pool=str(self.gauge()),
         )
-
-
-def _request() -> tuple[str, str] | None:
-    context = current_request_context()
-    request = None if context is None else request_of(context)
-    return None if request is None else (request.method, request.path)

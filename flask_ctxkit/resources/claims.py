@@ -1,0 +1,58 @@
+"""What a context asked a pool for, and has until it gives it back."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..internals import current_app_context, current_request_context, request_of
+from ..units import Unit, current_unit
+from .callers import Site, caller
+from .steps import now
+
+KEY: t.Final = "_ctxkit_claims"
+"""The attribute of an application context that holds its claims, in the order of asking."""
+
+
+class Claim:
+    """Who asks for a connection, as it is cheap to note; it is put into words when asked for.
+
+    ``depth`` is the level that it is for, or 0; ``granted`` whether the connection was given.
+    Compared by identity.
+    """
+
+    __slots__ = ("_among", "depth", "granted", "name", "request", "since", "site", "unit")
+
+    def __init__(self, name: str, depth: int, unit: Unit | None = None) -> None:
+        self.name = name
+        self.depth = depth
+        self.unit = unit or current_unit()
+        self.site: Site = caller()
+        self.since = now()
+        self.request = _request()
+        self.granted = False
+        context = current_app_context(None)
+        self._among: dict[Claim, None] = {}
+        if context is not None:
+            self._among = context.__dict__.setdefault(KEY, self._among)
+        self._among[self] = None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was asked for."""
+        return (now() - self.since) / 1e9
+
+    def end(self) -> None:
+        """It was given back, or refused."""
+        self._among.pop(self, None)
+
+
+def claims_of(ctx: t.Any) -> tuple[Claim, ...]:
+    """What the application context *ctx* asked for and did not give back yet."""
+    found: dict[Claim, None] = getattr(ctx, KEY, {})
+    return tuple(found)
+
+
+def _request() -> tuple[str, str] | None:
+    context = current_request_context()
+    request = None if context is None else request_of(context)
+    return None if request is None else (request.method, request.path)
