@@ -32,7 +32,7 @@ def story(trace: Trace, usual_ms: float | None = None, usual_of: int = 0) -> lis
     :param usual_ms: the median of the other traces of its endpoint, in milliseconds.
     :param usual_of: of how many.
     """
-    sentences = [_ending(trace), _hooks(trace), _session(trace), _g(trace)]
+    sentences = [_ending(trace), _lineage(trace), _hooks(trace), _session(trace), _g(trace)]
     sentences += [_usual(trace, usual_ms, usual_of), _dropped(trace)]
     return [sentence for sentence in sentences if sentence]
 
@@ -51,9 +51,24 @@ def _ending(trace: Trace) -> str:
     if handler is not None:
         return f"Answered by the error handler {named(handler)}."
     view = next((e for e in trace.events if e.phase == "view"), None)
+    if view is not None and trace.lineage is not None:
+        return f"Ran {named(view).removeprefix('view ')} in a context of its own."
     if view is not None and trace.method is not None:
         return f"Answered by {named(view)}."
     return "No view ran." if trace.kind == "request" else ""
+
+
+def _lineage(trace: Trace) -> str:
+    sentences = []
+    if trace.lineage is not None:
+        by = trace.lineage["by"] or "Something that was not recorded"
+        late = trace.lineage["outlived_ms"]
+        longer = f" and ended {milliseconds(late)} before this" if late else ""
+        sentences.append(f"{by} started it at {trace.lineage['where']}{longer}.")
+    count = len(trace.children) + trace.dropped_children
+    if count:
+        sentences.append(f"It started {_many(count, 'call')} elsewhere.")
+    return " ".join(sentences)
 
 
 def _running(trace: Trace) -> str:

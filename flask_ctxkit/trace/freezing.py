@@ -7,7 +7,6 @@ from dataclasses import fields
 from datetime import datetime, timezone
 
 from ..definition import short_path
-from .lineage import outlived_ns
 from .model import Change, Event, ResponseChange, Trace
 from .recording import Noted, Remark, now
 from .site import MAKE_REQUEST, MATCH, OPEN_SESSION, PUSH_APP, PUSH_REQUEST
@@ -41,7 +40,7 @@ def freeze(recording: Recording) -> Trace:
         id=recording.id,
         kind=recording.kind,
         state=recording.state,
-        name=_name(recording),
+        name=trace_name(recording),
         method=recording.method,
         path=recording.path,
         query=_query(recording),
@@ -72,15 +71,16 @@ def freeze(recording: Recording) -> Trace:
 
 
 def _lineage(recording: Recording) -> dict[str, t.Any] | None:
-    origin = None if recording.lineage is None else recording.lineage.origin
-    if origin is None:
+    family = recording.lineage
+    origin = None if family is None else family.origin
+    if family is None or origin is None:
         return None
     return {
         "how": origin.how,
         "where": origin.where,
-        "by": None if origin.parent is None else _name(origin.parent),
+        "by": family.by,
         "captured": list(origin.captured),
-        "outlived_ms": outlived_ns(recording, now()) / 1e6,
+        "outlived_ms": family.outlived_ns(now()) / 1e6,
     }
 
 
@@ -89,7 +89,8 @@ def _query(recording: Recording) -> str | None:
     return query if isinstance(query, str) and query else None
 
 
-def _name(recording: Recording) -> str:
+def trace_name(recording: Recording) -> str:
+    """What lists call it: "GET /cart", or what the context was pushed for."""
     if recording.name:
         return recording.name
     if recording.has_request:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from dataclasses import replace
 
 if t.TYPE_CHECKING:
     from ..origin import Origin
@@ -13,12 +14,17 @@ CHILDREN: t.Final = 100
 
 
 class Lineage:
-    """Made for the few recordings that started work, or are of such work."""
+    """Made for the few recordings that started work, or are of such work.
 
-    __slots__ = ("children", "dropped", "origin")
+    :param by: the name of the trace that started the work.
+    """
 
-    def __init__(self, origin: Origin | None = None) -> None:
+    __slots__ = ("by", "children", "dropped", "origin", "outlived")
+
+    def __init__(self, origin: Origin | None = None, by: str | None = None) -> None:
         self.origin = origin
+        self.by = by
+        self.outlived = 0
         self.children: list[str] = []
         self.dropped = 0
 
@@ -29,13 +35,17 @@ class Lineage:
         else:
             self.dropped += 1
 
+    def outlived_ns(self, moment: int) -> int:
+        """Nanoseconds by which *moment* is later than the end of who started the work; 0 if
+        that one goes on, or was not recorded. Once the work has ended, its own end counts.
+        """
+        parent: Recording | None = None if self.origin is None else self.origin.parent
+        if parent is None or parent.ended is None:
+            return self.outlived
+        return max(0, moment - parent.ended)
 
-def outlived_ns(recording: Recording, moment: int) -> int:
-    """Nanoseconds that *recording*, until its end or *moment*, ran beyond the end of the one
-    that started it; 0 if it did not, or where that one was not recorded.
-    """
-    origin = None if recording.lineage is None else recording.lineage.origin
-    parent: Recording | None = None if origin is None else origin.parent
-    if parent is None or parent.ended is None:
-        return 0
-    return max(0, (recording.ended or moment) - parent.ended)
+    def settle(self, ended: int) -> None:
+        """The work ended. Work that starts itself again must not keep all that came before."""
+        self.outlived = self.outlived_ns(ended)
+        if self.origin is not None:
+            self.origin = replace(self.origin, parent=None)

@@ -23,7 +23,6 @@ from ..origin import Origin, calling
 from ..units import current_unit
 from .blocks import OUTSIDE, block_of
 from .functions import original
-from .lineage import outlived_ns
 from .recorder import flask_step
 from .recording import Recording, Remark, now
 from .signals import heard
@@ -33,6 +32,7 @@ from .skipped import note_skipped
 if t.TYPE_CHECKING:
     from types import FrameType
 
+    from .lineage import Lineage
     from .model import Kind
     from .recorder import Recorder
 
@@ -344,10 +344,10 @@ def _claim(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         recorder.registry.shared_copy(ctx, recording, unit)
 
 
-def _work_ends(ctx: t.Any, recording: Recording, origin: Origin | None) -> None:
-    if origin is not None and origin.how == "copy":
+def _work_ends(ctx: t.Any, recording: Recording, family: Lineage) -> None:
+    if family.origin is not None and family.origin.how == "copy":
         ctx.__dict__.pop(_CLAIM, None)
-        recording.odd = recording.odd or outlived_ns(recording, now()) > 0
+        recording.odd = recording.odd or family.outlived_ns(now()) > 0
 
 
 def _place(frame: FrameType) -> str:
@@ -470,7 +470,7 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         recording.note(POP, start)
         recorder.registry.left(recording)
         if recording.lineage is not None:
-            _work_ends(ctx, recording, recording.lineage.origin)
+            _work_ends(ctx, recording, recording.lineage)
         if not recording.streaming and recording.ended is None:
             recorder.finish(recording)
     except BaseException as own:

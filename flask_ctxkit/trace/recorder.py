@@ -20,6 +20,7 @@ from werkzeug.wsgi import ClosingIterator
 from .. import internals
 from ..definition import short_path
 from ..units import current_unit
+from .freezing import trace_name
 from .lineage import Lineage
 from .model import Error
 from .opening import preprocessors
@@ -174,10 +175,10 @@ class Recorder:
 
     def started(self, origin: Origin, recording: Recording) -> None:
         """*recording* is of work that was started at *origin*: both are to tell."""
-        recording.lineage = Lineage(origin)
+        parent: Recording | None = origin.parent
+        recording.lineage = Lineage(origin, None if parent is None else trace_name(parent))
         if origin.captured:
             recording.odd = True
-        parent: Recording | None = origin.parent
         if parent is None:
             return
         recording.parent = parent.id
@@ -440,6 +441,8 @@ class Recorder:
         recording.ended = begun
         recording.lasted = begun - recording.made[0]
         recording.current = None
+        if recording.lineage is not None:
+            recording.lineage.settle(begun)
         if recording.state == "running":
             recording.state = "finished"
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import typing as t
 
@@ -11,8 +12,10 @@ from flask import Flask, copy_current_request_context, g, request, session
 from flask_ctxkit import ContextExecutor, propagate
 from flask_ctxkit.cli.lines import markdown_lines
 from flask_ctxkit.cli.tables.trace import Wanted, trace_document
+from flask_ctxkit.report.story import story
 from flask_ctxkit.report.trace import plain
 from flask_ctxkit.trace.lineage import CHILDREN
+from flask_ctxkit.trace.recording import Recording
 
 from .test_propagate import in_thread, make
 
@@ -255,3 +258,35 @@ def test_a_task_is_found_on_its_page_and_in_the_terminal() -> None:
     assert f"started  {task.id}" in told[parent.id]
     assert "started by  GET /tea at contexts/test_propagate_lineage.py:" in told[task.id]
     assert f"flask ctx show {parent.id}" in told[task.id]
+
+
+def test_work_that_starts_itself_again_keeps_nothing_of_the_past() -> None:
+    """A heartbeat would else hold every one that came before."""
+    shop = make(CTXKIT_MAX_TRACES=10)
+    calls: list[t.Callable[[], t.Any]] = []
+    beats = iter(range(300))
+
+    def beat() -> None:
+        if next(beats, None) is not None:
+            calls.append(propagate(beat, request="none"))
+
+    with shop.app_context():
+        calls.append(propagate(beat, request="none"))
+    while calls:
+        calls.pop()()
+    gc.collect()
+    recorder = shop.extensions["ctxkit"].recorder
+    kept = [o for o in gc.get_objects() if type(o) is Recording and o.recorder is recorder]
+    assert recorder.finished == 302
+    assert len(kept) <= 100  # the store's last, its slow ones, and the last of each endpoint
+
+
+def test_the_story_says_who_and_what() -> None:
+    shop = make()
+    served(shop, lambda: in_thread(propagate(pour)))
+    parent, (task,) = family(shop)
+    assert "It started 1 call elsewhere." in story(parent)
+    first, second, *_ = story(task)
+    assert first.startswith("Ran pour (contexts/test_propagate_lineage.py:")
+    assert first.endswith("in a context of its own.")
+    assert second.startswith("GET /tea started it at contexts/test_propagate_lineage.py:")
