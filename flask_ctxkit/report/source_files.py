@@ -39,6 +39,9 @@ def python_files(path: Path) -> t.Iterator[Path]:
         yield path
         return
     for folder, below, files in os.walk(path):
+        if Path(folder) != path and any(name.endswith(".dist-info") for name in below):
+            below.clear()  # what was installed with --target
+            continue
         below[:] = sorted(name for name in below if _is_source(folder, name))
         yield from (Path(folder, name) for name in sorted(files) if name.endswith(".py"))
 

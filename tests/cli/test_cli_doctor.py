@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from flask import Flask
 from flask_ctxkit import CtxKit
 from flask_ctxkit.cli import doctor as doctor_module
 from flask_ctxkit.cli.tables.doctor import doctor_document
+from flask_ctxkit.internals import ONE_CONTEXT
 
 ROOT = Path(__file__).parents[2]
 KEY: t.Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -187,3 +189,72 @@ def test_many_places_and_files_are_cut_and_counted(run: t.Any, here: Path) -> No
 )
 def test_a_document_of_an_odd_report_is_drawn(report: dict[str, t.Any]) -> None:
     assert doctor_document(report)
+
+
+# ---------------------------------------------------------- extensions from the index
+
+RESTFUL: t.Final = """
+from flask_restful import Api, Resource, abort
+
+class Tea(Resource):
+    def get(self):
+        abort(404)
+
+Api(app).add_resource(Tea, "/")
+assert app.test_client().get("/").status_code == 404
+"""
+CORS: t.Final = """
+from flask_cors import cross_origin
+app.add_url_rule("/", "index", cross_origin(automatic_options=True)(lambda: ""),
+                 methods=["GET", "OPTIONS"])
+assert app.test_client().options("/").status_code == 200
+"""
+TOOLBAR: t.Final = """
+from flask_debugtoolbar import DebugToolbarExtension
+app.debug = True
+DebugToolbarExtension(app)
+app.add_url_rule("/", "index", lambda: "")
+assert app.test_client().get("/").status_code == 200
+"""
+EXTENSIONS: t.Final = {
+    "Flask-RESTful": (
+        ("Flask-RESTful==0.3.10", "aniso8601", "pytz", "six"),
+        RESTFUL,
+        {"flask_restful/__init__.py:222", "flask_restful/__init__.py:223"},
+    ),
+    "flask-cors": (("flask-cors==6.0.5",), CORS, {"flask_cors/decorator.py:133"}),
+    "Flask-DebugToolbar": (
+        ("Flask-DebugToolbar==0.14.1", "packaging"),
+        TOOLBAR,
+        {"flask_debugtoolbar/__init__.py:10", "flask_debugtoolbar/__init__.py:105"},
+    ),
+}
+
+
+@pytest.mark.index
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_what_is_said_of_a_real_extension_comes_true(name: str, here: Path) -> None:
+    """What works until Flask 3.1 fails on 3.2, as the doctor says before."""
+    packages, source, places = EXTENSIONS[name]
+    site = here / "site"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(site)]
+    got = subprocess.run([*pip, *packages], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"the index gave no {name}: {got.stderr[-300:]}")
+    env = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+    words = ["-m", "flask_ctxkit", "doctor", "--format", "json", "."]
+    told = subprocess.run(
+        [sys.executable, *words], env=env, capture_output=True, text=True, check=False
+    )
+    rows = [
+        row for row in json.loads(told.stdout)["doctor"]["problems"]
+        if (row["owner"] or "").startswith(name)
+    ]  # fmt: skip
+    assert places <= {place for row in rows for place in row["places"]}
+    assert {row["severity"] for row in rows} == {"error" if ONE_CONTEXT else "warning"}
+    whole = f"from flask import Flask\napp = Flask('shop')\napp.secret_key = 'x'\n{source}"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", whole], env=env, capture_output=True, check=False
+    )
+    assert (done.returncode != 0) == ONE_CONTEXT

@@ -29,6 +29,7 @@ def test_own_files_are_those_that_somebody_wrote_here(tmp_path: Path) -> None:
     written(
         tmp_path, "app.py", "shop/views.py", "shop/tea.txt", "env/lib/a.py", ".venv/b.py",
         "shop/__pycache__/c.py", "lib/site-packages/d.py", "node_modules/e.py", ".git/f.py",
+        "vendored/tea-1.0.dist-info/g.py", "vendored/h.py", "vendored/tea/i.py",
     )  # fmt: skip
     (tmp_path / "env" / "pyvenv.cfg").touch()
     assert names(tmp_path) == ["app.py", "shop/views.py"]
