@@ -7,6 +7,7 @@ import threading
 import time
 import typing as t
 import weakref
+from functools import partial
 
 from flask.logging import default_handler, has_level_handler
 from werkzeug.wsgi import get_host
@@ -152,16 +153,29 @@ class State:
         self._signal_seam = SignalSeam(app, self.recorder)
         interface = app.session_interface
         if isinstance(interface, CtxSessionInterface):
-            interface.on_verdict = self.judged
+            interface.listen(self.judged, self.judged_later)
 
-    def judged(self, verdict: Verdict) -> None:
-        """Note *verdict* on the trace of the request that it is about."""
-        # While the session is opened, no recording is bound to the application context yet.
-        recording = getattr(internals.current_request_context(), KEY, None)
-        if recording is not None:
-            recording.verdicts = (*recording.verdicts, verdict)
-            if verdict.severity in {"warning", "error"}:
-                recording.odd = True
+    def judged(self, verdict: Verdict, recording: t.Any = None) -> bool:
+        """Note *verdict* on the trace of the request that it is about, the current one's if
+        *recording* is None.
+
+        :return: False where there is no such trace, and nothing noted.
+        """
+        if recording is None:
+            # While the session is opened, none is bound to the application context yet.
+            recording = getattr(internals.current_request_context(), KEY, None)
+        if recording is None or recording.state != "running":
+            return False
+        recording.verdicts = (*recording.verdicts, verdict)
+        if verdict.severity in {"warning", "error"}:
+            recording.odd = True
+        return True
+
+    def judged_later(self) -> t.Callable[[Verdict], bool]:
+        """What notes verdicts on the current request's trace, also when its context is gone."""
+        return partial(
+            self.judged, recording=getattr(internals.current_request_context(), KEY, None)
+        )
 
     def _announce(self, environ: WSGIEnvironment) -> None:
         """Log once where the pages are; in debug the log reaches the terminal, like Flask's."""

@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
 Evidence = t.Mapping[str, t.Any]
 Proof = t.Callable[[], Evidence]
 """Gathers the evidence; called only when someone is told."""
+Hears = t.Callable[[Verdict], object]
+"""Is told a verdict. What returns False could do nothing with it, so the log gets it."""
 
 logger = logging.getLogger("flask_ctxkit")
 LOUD: t.Final = frozenset(r.code for r in REASONS if r.is_worth_telling)
@@ -32,7 +34,9 @@ class Judge:
 
     def __init__(self) -> None:
         self.tally = Tally()
-        self.on_verdict: t.Callable[[Verdict], object] | None = None
+        self.on_verdict: Hears | None = None
+        self.hears_later: t.Callable[[], Hears] | None = None
+        """Gives what hears of the current request also when its context is gone."""
         self.failures = 0
         """How often a listener raised; the request went on."""
         self._logged: dict[str, int] = {}
@@ -48,11 +52,13 @@ class Judge:
         key: str = "",
         proof: Proof | None = None,
         now: int | None = None,
+        hears: Hears | None = None,
     ) -> None:
         """Count the verdict *code*, and tell it.
 
         :param key: the fingerprint of the key that was used.
         :param now: seconds since 1970, where the caller knows.
+        :param hears: is told in the place of who listens to all.
         """
         seconds = int(time.time()) if now is None else now
         self.tally.count(seconds, (step, code, key))
@@ -61,18 +67,27 @@ class Judge:
             return
         due = code in LOUD and self._is_due(code, seconds)
         if listening or due:
-            self._tell(app, step, code, proof, due=due)
+            self._tell(app, step, code, proof, hears or self.on_verdict, due=due)
 
-    def _tell(self, app: Flask, step: Step, code: str, proof: Proof | None, *, due: bool) -> None:
+    def _tell(
+        self,
+        app: Flask,
+        step: Step,
+        code: str,
+        proof: Proof | None,
+        hears: Hears | None,
+        *,
+        due: bool,
+    ) -> None:
         # A listener that fails, or evidence that can't be gathered, must not cost a response.
         try:
             told = SIMPLE.get((step, code)) if proof is None else None
             if told is None:
                 told = verdict(step, code, None if proof is None else proof())
-            if due and self.on_verdict is None:  # who listens tells it as a finding
+            # Who listens tells it as a finding.
+            heard = hears is not None and hears(told) is not False
+            if due and not heard:
                 self._log(told)
-            if self.on_verdict is not None:
-                self.on_verdict(told)
             if session_verdict.receivers:
                 session_verdict.send(app, verdict=told)
         except Exception as error:

@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SecureCookieSession
 
     from .codec import MalformedPayloadError
+    from .judge import Hears
     from .model import Verdict
     from .revocation import Revoker
     from .tally import Tally
@@ -59,6 +60,13 @@ class OpeningInterface(SigningInterface):
     @on_verdict.setter
     def on_verdict(self, value: t.Callable[[Verdict], object] | None) -> None:
         self._judge.on_verdict = value
+
+    def listen(self, hears: Hears, later: t.Callable[[], Hears]) -> None:
+        """Tell *hears* each verdict, in the request that it is about.
+
+        :param later: gives, in a request, what hears of it when its context is gone.
+        """
+        self._judge.on_verdict, self._judge.hears_later = hears, later
 
     @property
     def tally(self) -> Tally:

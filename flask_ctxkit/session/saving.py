@@ -21,6 +21,8 @@ if t.TYPE_CHECKING:
     from flask import Flask, Response
     from flask.sessions import SessionMixin
 
+    from .judge import Hears
+
 Nested = t.Literal["tell", "save", "off"]
 
 
@@ -62,12 +64,18 @@ class SavingInterface(OpeningInterface):
         # A reference to the response would keep a streamed body, which holds the context
         # that holds the session.
         streamed = type(response.response) is not list and response.is_streamed
-        session.after_save = partial(self._too_late, app, streamed)  # type: ignore[attr-defined]
+        later = self._judge.hears_later
+        # A stream may go on without its context; what else comes later has no trace any more.
+        hears = later() if streamed and later is not None else None
+        told = partial(self._too_late, app, streamed, hears)
+        session.after_save = told  # type: ignore[attr-defined]
 
-    def _too_late(self, app: Flask, streamed: bool, session: CtxSession) -> None:
+    def _too_late(
+        self, app: Flask, streamed: bool, hears: Hears | None, session: CtxSession
+    ) -> None:
         session.after_save = ignore
         code = "changed-in-stream" if streamed else "changed-after-save"
-        self._judge.give(app, "save", code)
+        self._judge.give(app, "save", code, hears=hears)
 
     def _may_refresh(self, app: Flask, session: PendingSession, response: Response) -> bool:
         if not self._refreshes_like_flask():

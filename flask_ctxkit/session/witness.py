@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
     from flask import Flask
     from flask.sessions import SessionInterface
 
-    from .judge import Proof
+    from .judge import Hears, Proof
     from .model import Step
 
 _READS: t.Final = ("open_session", "save_session", "get_signing_serializer")
@@ -42,6 +42,7 @@ class Witness(Judge):
         key: str = "",
         proof: Proof | None = None,
         now: int | None = None,  # noqa: ARG002 - the judge's signature
+        hears: Hears | None = None,  # noqa: ARG002 - the judge's signature
     ) -> None:
         """Keep the verdict *code*."""
         evidence = {} if proof is None else proof()
