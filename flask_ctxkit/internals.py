@@ -425,11 +425,17 @@ def give_session(ctx: Context, session: t.Any) -> None:
     setattr(ctx, _session_attribute(), session)
 
 
-_BODY: t.Final = ("_cached_data", "form", "files")
+_BODY: t.Final = (
+    "_cached_data", "form", "files",
+    # Limits of this request's own, since 3.1: by them it read what another one refuses.
+    "_max_content_length", "_max_form_memory_size", "_max_form_parts",
+)  # fmt: skip
 
 
 def body_of(request: Request) -> dict[str, t.Any]:
-    """What of the body *request* has read and kept, by attribute. Nothing is read."""
+    """What of the body *request* has read and kept, by attribute, and the limits that it has
+    for itself. Nothing is read.
+    """
     return {name: request.__dict__[name] for name in _BODY if name in request.__dict__}
 
 

@@ -80,8 +80,9 @@ class Snapshot:
 def _kept(body: dict[str, t.Any]) -> dict[str, t.Any]:
     # A form that was parsed of kept data is parsed anew, with files that are the reader's own.
     # Data that is read after a form was is empty.
-    data = body.get("_cached_data")
-    return {"_cached_data": data} if data else body
+    if not body.get("_cached_data"):
+        return body
+    return {name: value for name, value in body.items() if name not in {"form", "files"}}
 
 
 def _may_have_body(environ: t.Mapping[str, t.Any]) -> bool:
@@ -135,7 +136,7 @@ class _LentFile:
             )
         return getattr(self._lent, name)
 
-    def __enter__(self) -> _LentFile:
+    def __enter__(self) -> t.Any:
         return self
 
     def __exit__(self, *_: object) -> None:

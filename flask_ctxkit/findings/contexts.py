@@ -19,6 +19,12 @@ OUTSIDE: t.Final = {
     "There is no request in this context": "request",
 }
 """How Flask's messages begin, and the context that was missing."""
+RUNNERS: t.Final[t.Mapping[str, str]] = {
+    "futures/thread.py": "thread of a pool",
+    "gevent/threadpool.py": "thread of a pool",
+    "gevent/greenlet.py": "greenlet",
+}
+"""Files that run a function in another unit, whose errors whoever waits for it gets."""
 OUT_OF_ORDER: t.Final = ("Popped wrong ", "it is not the active context")
 TWICE: t.Final = ("has already been used once", "it is not pushed")
 
@@ -61,6 +67,15 @@ def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
                 "as an argument, or test with app.test_request_context()."
             ),
         )
+    other = _elsewhere(failure.error)
+    if other is not None and trace is not None:
+        return (
+            f"none is pushed in the {other} that ran it for {trace.name}",
+            (
+                "Start propagate(function), or use a ContextExecutor: each call then has a context "
+                "of its own, with a copy of the request."
+            ),
+        )
     unit = "here" if failure.unit is None else f"in {failure.unit}"
     if failure.started is not None:
         unit = f"{unit}, which {failure.started} started"
@@ -72,6 +87,12 @@ def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
         f"none is pushed {unit}",
         fix + "A new thread starts without contexts; propagate(function) runs a function in one.",
     )
+
+
+def _elsewhere(error: Error) -> str | None:
+    """What ran the line that raised, where somebody else waited for it and raised it again."""
+    files = (frame.partition(":")[0] for frame in error.frames)
+    return next((RUNNERS[name] for name in files if name in RUNNERS), None)
 
 
 def wrong_pop(failure: Failure, _known: Known) -> t.Iterator[Finding]:

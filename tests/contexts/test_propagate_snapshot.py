@@ -263,6 +263,20 @@ def test_a_body_without_a_length_may_be_there(shop: Flask, environ: dict[str, t.
         in_thread(work)
 
 
+@pytest.mark.skipif(not hasattr(Request, "_max_form_memory_size"), reason="since Flask 3.1")
+def test_a_limit_that_the_request_raised_for_itself_holds(shop: Flask) -> None:
+    """What it could read is not refused elsewhere."""
+    shop.config["MAX_FORM_MEMORY_SIZE"] = 10
+
+    def read() -> None:
+        t.cast("t.Any", request).max_form_memory_size = 1000
+        assert request.get_data()
+
+    form = {"method": "POST", "data": {"name": "x" * 600, "pic": (io.BytesIO(b"x"), "x")}}
+    found = after(shop, lambda: len(request.form["name"]), read, **t.cast("t.Any", form))
+    assert found == 600
+
+
 # ------------------------------------------------------------------------------ files
 
 

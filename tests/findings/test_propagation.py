@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 import sys
+import textwrap
 import threading
 import typing as t
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask, copy_current_request_context, g, request, session
@@ -77,8 +80,6 @@ def test_one_copy_for_two_workers_is_named(watch: Watch, raised: list[BaseExcept
 
 
 def test_one_copy_for_many_workers_of_a_pool_is_named(watch: Watch) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     barrier = threading.Barrier(4)
 
     def view() -> None:
@@ -360,3 +361,96 @@ def test_a_wrong_pop_tells_both_places_on_its_traceback(watch: Watch, how: str) 
 def test_the_catalogue_knows_each(watch: Watch) -> None:
     watched = watch(Flask(__name__))
     assert {rule.code for rule in watched.rules.catalogue()} >= OURS
+
+
+# -------------------------------------------------------------- what ran in another unit
+
+
+def outside() -> str:
+    return request.path
+
+
+def test_an_error_of_a_pools_thread_is_not_told_of_the_waiting_one(watch: Watch) -> None:
+    """The request's own thread has a context; that of the pool has none."""
+
+    def view() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(outside).result(20)
+
+    watched = watch(shop(view))
+    assert watched.client.get("/tea").status_code == 500
+    finding = watched.one("context-missing")
+    assert finding.message.startswith("outside (findings/test_propagation.py:")
+    assert finding.message.endswith(
+        "none is pushed in the thread of a pool that ran it for GET /tea."
+    )
+    assert "ContextExecutor" in finding.fix
+
+
+GREENLETS = """
+    from gevent import monkey
+    monkey.patch_all()
+    import gevent
+    from flask import Flask, copy_current_request_context, g, request
+    from flask_ctxkit import CtxKit, propagate
+
+    app = Flask("shop")
+    app.config.update(SECRET_KEY="k" * 40, CTXKIT_TRACE=True)
+    CtxKit(app)
+    late = []
+
+    def outside():
+        return request.path
+
+    def waits():
+        gevent.sleep(0.01)
+        return request.path
+
+    @app.before_request
+    def load_user():
+        g.user = "ada"
+
+    @app.get("/shared")
+    def shared():
+        copy = copy_current_request_context(waits)
+        gevent.joinall([gevent.spawn(copy) for _ in range(2)])
+        return "x"
+
+    @app.get("/late")
+    def late_view():
+        late.append(gevent.spawn(copy_current_request_context(waits)))
+        gevent.sleep(0)
+        return "x"
+
+    @app.get("/outside")
+    def outside_view():
+        return gevent.spawn(outside).get()
+
+    @app.get("/without")
+    def without():
+        return gevent.spawn(propagate(lambda: g.user)).get()
+
+    client = app.test_client()
+    for path in ("/shared", "/late", "/outside", "/without"):
+        client.get(path)
+    gevent.joinall(late)
+    rules = app.extensions["ctxkit"].rules
+    assert rules.failures == (), rules.failures
+    found = {row.finding.code: row.finding.message for row in rules.tally.rows()}
+    for code in ("context-copy-shared", "work-outlives-request", "work-without-g"):
+        assert code in found, (code, found)
+    assert found["context-missing"].endswith("in the greenlet that ran it for GET /outside."), found
+    print("named")
+"""
+
+
+def test_the_same_mistakes_of_greenlets_are_named() -> None:
+    pytest.importorskip("gevent")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(GREENLETS)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("named", 0), done.stderr
