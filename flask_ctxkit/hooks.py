@@ -8,7 +8,8 @@ import weakref
 from flask import request_started
 
 from . import internals
-from .resources.scope import KEY, end_scope
+from .resources.attachment import end_scope
+from .resources.scope import KEY
 from .trace.opening import before_hooks, first_response
 from .trace.recording import now
 

@@ -404,8 +404,27 @@ def bare_context() -> contextvars.Context:
     return bare
 
 
-def leave(ctx: Context) -> None:
-    """Take *ctx*, which is current and pushed once, off its stack without any teardown."""
+POP: t.Final = "pop"
+"""The attribute of a context that Flask calls to pop it: its class's, or its own."""
+ON_LEAVE: t.Final = "_ctxkit_on_leave"
+"""The attribute of an application context that holds what closes what is open in it."""
+
+
+def leave(ctx: Context, error: BaseException | None = None) -> None:
+    """Take *ctx*, which is current and pushed once, off its stack without any teardown.
+
+    :param error: what ended it, for what is open in it and is closed now.
+    """
+    owner = own_app_context(ctx)
+    closes = None if owner is None else owner.__dict__.get(ON_LEAVE)
+    try:
+        if closes is not None:
+            closes(error)
+    finally:
+        _leave(ctx)
+
+
+def _leave(ctx: Context) -> None:
     if ONE_CONTEXT:
         token, ctx._cv_token, ctx._push_count = ctx._cv_token, None, 0  # noqa: SLF001
         _app_var.reset(token)

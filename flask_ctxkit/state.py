@@ -18,8 +18,9 @@ from .contexts.registry import Registry
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
-from .resources.health import Resources, held_by
-from .resources.scope import end_behind
+from .resources.attachment import end_behind
+from .resources.health import Resources
+from .resources.holders import held_by
 from .session.interface import CtxSessionInterface
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap

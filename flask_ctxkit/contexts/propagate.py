@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections.abc
 import contextlib
 import functools
@@ -18,7 +19,7 @@ from .snapshot import Snapshot
 
 if t.TYPE_CHECKING:
     import contextvars
-    from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Generator, Iterable
 
     from flask import Flask
 
@@ -113,32 +114,47 @@ class Work:
         return internals.bare_context().run(self._run, args, kwargs)
 
     def _run(self, args: t.Any, kwargs: t.Any) -> t.Any:
-        with self._context(args, kwargs) as ctx:
-            return ctx.app.ensure_sync(self.function)(*args, **kwargs)
-
-    def run_async(self, args: t.Any, kwargs: t.Any) -> t.Awaitable[t.Any]:
-        """The same for an ``async`` function."""
-        return _Driven(self._run_async(args, kwargs), internals.bare_context())
-
-    async def _run_async(self, args: t.Any, kwargs: t.Any) -> t.Any:
-        with self._context(args, kwargs):
-            return await self.function(*args, **kwargs)
-
-    @contextlib.contextmanager
-    def _context(self, args: t.Any, kwargs: t.Any) -> Iterator[t.Any]:
-        ctx = self._made(captured_in(args, kwargs))
-        g = self._pushed(ctx)
-        recording = getattr(ctx, "_ctxkit", None)
-        with _unnoted(recording, g):
-            for name, value in self._g.items():
-                setattr(g, name, value)
+        ctx, g = self._enter(args, kwargs)
         try:
-            yield ctx
+            result = ctx.app.ensure_sync(self.function)(*args, **kwargs)
         except BaseException as error:
             self._leave(ctx, g, error)
             raise
+        self._leave(ctx, g, None)
+        return result
+
+    async def run_async(self, args: t.Any, kwargs: t.Any) -> t.Any:
+        """The same for an ``async`` function."""
+        where = internals.bare_context()
+        entered = where.run(self._enter, args, kwargs)
+        try:
+            result = await _Driven(where.run(self.function, *args, **kwargs), where)
+        except GeneratorExit as error:  # the coroutine is closed, and may await nothing more
+            where.run(self._leave, *entered, error)
+            raise
+        except BaseException as error:
+            await self._leave_async(where, *entered, error)
+            raise
+        await self._leave_async(where, *entered, None)
+        return result
+
+    async def _leave_async(
+        self, where: contextvars.Context, ctx: t.Any, g: t.Any, error: BaseException | None
+    ) -> None:
+        if self.teardown and _has_async_teardown(self._app):
+            # Flask runs async functions in a loop of their own, which this loop's thread can't.
+            await asyncio.to_thread(where.run, self._leave, ctx, g, error)
         else:
-            self._leave(ctx, g, None)
+            where.run(self._leave, ctx, g, error)
+
+    def _enter(self, args: t.Any, kwargs: t.Any) -> tuple[t.Any, t.Any]:
+        """Push a new context for a call; return it and its ``g``."""
+        ctx = self._made(captured_in(args, kwargs))
+        g = self._pushed(ctx)
+        with _unnoted(getattr(ctx, "_ctxkit", None), g):
+            for name, value in self._g.items():
+                setattr(g, name, value)
+        return ctx, g
 
     def _made(self, passed: tuple[str, ...]) -> t.Any:
         if passed:
@@ -168,7 +184,7 @@ class Work:
         if not self.teardown:
             leave = getattr(ctx, "_ctxkit_leave", None)
             if leave is None:
-                internals.leave(ctx)
+                internals.leave(ctx, error)
             else:
                 leave(error)
             return
@@ -222,6 +238,11 @@ def _unnoted(recording: t.Any, g: t.Any) -> contextlib.AbstractContextManager[No
         return contextlib.nullcontext()
     unnoted: contextlib.AbstractContextManager[None] = recording.recorder.unnoted(recording, g)
     return unnoted
+
+
+def _has_async_teardown(app: Flask) -> bool:
+    tables = [app.teardown_appcontext_funcs, *app.teardown_request_funcs.values()]
+    return any(_is_async(function) for functions in tables for function in functions)
 
 
 def _is_async(function: t.Any) -> bool:

@@ -7,8 +7,8 @@ import inspect
 import typing as t
 
 from ..errors import ResourceError, UnhashableArgumentError
+from .attachment import current_scope
 from .once import Slot, Slots, once, once_async
-from .scope import current_scope
 
 P = t.ParamSpec("P")
 R = t.TypeVar("R")

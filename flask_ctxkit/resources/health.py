@@ -9,15 +9,14 @@ import weakref
 from dataclasses import dataclass, replace
 
 from ..internals import call_in_app_context
-from .claims import claims_of
-from .scope import KEY, Holder, Scope, current_scope
+from .attachment import current_scope
 
 if t.TYPE_CHECKING:
     from flask import Flask
 
-    from .claims import Claim
     from .once import Waits
     from .resource import Resource
+    from .scope import Scope
 
 
 class Told(t.Protocol):
@@ -166,23 +165,6 @@ def _try(resource: Resource[t.Any]) -> None:
         raise
     finally:
         scope.end(error)
-
-
-def held_by(ctx: t.Any) -> tuple[Holder, ...]:
-    """What the application context *ctx* holds: its resources in the order of opening, then
-    what it has of pools, or waits for.
-    """
-    scope: Scope | None = getattr(ctx, KEY, None)
-    held = () if scope is None else scope.holders()
-    known = {(holder.resource, holder.where) for holder in held}
-    lent = map(_lent, claims_of(ctx))
-    # A resource that is a connection stands there already.
-    return (*held, *(holder for holder in lent if (holder.resource, holder.where) not in known))
-
-
-def _lent(claim: Claim) -> Holder:
-    state: t.Literal["open", "opening"] = "open" if claim.granted else "opening"
-    return Holder(claim.name, claim.unit, str(claim.site), claim.age_s, state)
 
 
 def _forgotten(scopes: weakref.WeakValueDictionary[int, Scope]) -> None:

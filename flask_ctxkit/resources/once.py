@@ -68,33 +68,46 @@ class Slot:
         :raises ReentranceError: where *me* is in the very thread that makes it, or stopped
             its event loop for too long.
         """
-        mine, its = thread_ident(me), thread_ident(self.unit)
         gevent = sys.modules.get("gevent")
-        if gevent is not None and (me.kind == "greenlet" or mine == its or _is_patched()):
-            self._let_others_run(gevent.sleep)
-        elif mine == its:
+        longest = LOOP_WAIT if me.kind == "task" else None
+        if gevent is not None and self._leaves_to_a_hub(me):
+            self._let_others_run(gevent.sleep, longest)
+        elif thread_ident(me) == thread_ident(self.unit):
             raise in_circle(self)
         else:
-            self._block(LOOP_WAIT if me.kind == "task" else -1)
+            self._block(longest)
 
-    def _let_others_run(self, sleep: t.Callable[[float], object]) -> None:
-        pause = PAUSE
+    def _leaves_to_a_hub(self, me: Unit) -> bool:
+        """Whether the one that makes it, or others, go on only when a hub runs them."""
+        if me.kind == "greenlet":
+            return True
+        if thread_ident(me) == thread_ident(self.unit):
+            return self.unit.kind == "greenlet"
+        return _is_patched()
+
+    def _let_others_run(self, sleep: t.Callable[[float], object], longest: float | None) -> None:
+        pause, end = PAUSE, None if longest is None else time.monotonic() + longest
         while self.state == "making":
             sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+            if end is not None and time.monotonic() > end:
+                raise self._stops_a_loop()
 
-    def _block(self, timeout: float) -> None:
+    def _block(self, longest: float | None) -> None:
         lock = _native_lock()
         lock.acquire()
         self._wakers.append(lock.release)
-        if self.state == "making" and not lock.acquire(timeout=timeout):
-            raise ReentranceError(
-                f"A coroutine waited {timeout:g} seconds for {self.name}, which {self.unit.name} "
-                "is making, and stopped its event loop for as long. Await it: resources have "
-                "ready(), and a cached function can be async.",
-                name=self.name,
-                unit=self.unit.key,
-            )
+        if self.state == "making" and not lock.acquire(timeout=-1 if longest is None else longest):
+            raise self._stops_a_loop()
+
+    def _stops_a_loop(self) -> ReentranceError:
+        return ReentranceError(
+            f"A coroutine waited {LOOP_WAIT:g} seconds for {self.name}, which {self.unit.name} is "
+            "making, and stopped its event loop for as long. Await it: resources have ready(), "
+            "and a cached function can be async.",
+            name=self.name,
+            unit=self.unit.key,
+        )
 
     async def wait_async(self) -> None:
         """Wait until it is made or failed, and let the event loop run."""

@@ -6,8 +6,8 @@ import typing as t
 from contextlib import contextmanager
 
 from ..internals import current_app_context
+from .attachment import current_scope
 from .recipe import Recipe, recipe, stand_in
-from .scope import current_scope
 
 T = t.TypeVar("T")
 

@@ -1,11 +1,4 @@
-"""What one context holds: opened on first use, closed last-in first-out when it ends.
-
-The scope hangs on the context object itself, not on ``g``: who copies, clears or lists ``g``
-neither copies nor loses nor sees what is open. It ends in one of three ways, each exactly once:
-in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
-another teardown function raised and Flask skipped the rest; or, where nobody ever popped the
-context, when it is collected.
-"""
+"""What one context holds: opened on first use, closed last-in first-out when it ends."""
 
 from __future__ import annotations
 
@@ -17,8 +10,7 @@ import weakref
 from dataclasses import dataclass
 
 from .. import internals
-from ..errors import ClosedContextError, NotRegisteredError, OutsideContextError
-from ..globals import kit_or_none
+from ..errors import ClosedContextError
 from .callers import caller
 from .once import Slot, Slots, Waits, once
 from .steps import Step, now, tell
@@ -163,7 +155,8 @@ class Scope:
         ctx = self._context()
         if ctx is not None and ctx.__dict__.get(KEY) is self:
             ctx.__dict__.pop(KEY, None)
-            ctx.__dict__.pop("pop", None)
+            ctx.__dict__.pop(internals.POP, None)
+            ctx.__dict__.pop(internals.ON_LEAVE, None)
 
     def _drain(self, error: BaseException | None) -> BaseException | None:
         interrupt: BaseException | None = None
@@ -251,80 +244,6 @@ class Scope:
             )
             for slot in (*slots, *(slot for slot in making if slot not in slots))
         )  # fmt: skip
-
-
-def current_scope(what: str) -> Scope:
-    """The scope of the context on top, made now if it has none.
-
-    :param what: what is asked for, for messages.
-    :raises OutsideContextError: outside of a context.
-    :raises ClosedContextError: in one that was popped, such as a thread that outlives its
-        request sees.
-    :raises NotRegisteredError: where the app has no kit.
-    """
-    ctx = internals.current_app_context(None)
-    if ctx is None:
-        raise OutsideContextError(
-            f"{what} was asked for outside of a context, which it would live in. Push one: "
-            "with app.app_context(): ...",
-            what=what,
-        )
-    scope: Scope | None = ctx.__dict__.get(KEY)
-    return _attach(ctx, what) if scope is None else scope
-
-
-def _attach(ctx: t.Any, what: str) -> Scope:
-    kit = kit_or_none()
-    if kit is None:
-        raise NotRegisteredError(
-            f"{what} was asked for in a context of {ctx.app.name!r}, which has no kit. Add "
-            "kit.init_app(app) in its factory.",
-            app=ctx.app.name,
-        )
-    if not internals.is_pushed(ctx):
-        raise closed(f"{what} was asked for in a context that has ended.")
-    new = Scope(kit.resources, ctx)
-    scope: Scope = ctx.__dict__.setdefault(KEY, new)
-    if scope is new:
-        ctx.pop = _closing_pop(weakref.ref(ctx))
-    return scope
-
-
-def end_scope(ctx: t.Any, error: BaseException | None) -> None:
-    """Close all that *ctx* holds, while it is current. Nothing where it holds nothing."""
-    scope: Scope | None = ctx.__dict__.get(KEY)
-    if scope is not None:
-        scope.end(error)
-
-
-def end_behind(ctx: t.Any) -> None:
-    """Close what *ctx* still holds although it was popped, with the context in its place."""
-    scope: Scope | None = ctx.__dict__.get(KEY)
-    if scope is not None:
-        internals.call_placed(ctx, lambda: scope.end(scope.error))
-
-
-def _closing_pop(reference: weakref.ref[t.Any]) -> t.Callable[..., None]:
-    """The ``pop`` of one context: its class's, and then whatever was skipped is closed.
-
-    Set on the context when it first holds something, so that others pay nothing for it, and
-    weakly, so that it keeps no context alive.
-    """
-
-    def pop(*args: t.Any, **kwargs: t.Any) -> None:
-        ctx = t.cast("t.Any", reference())
-        error = args[0] if args else kwargs.get("exc", internals.error_of_pop())
-        ends = internals.pop_ends(ctx)
-        scope: Scope | None = ctx.__dict__.get(KEY)
-        if ends and scope is not None:
-            scope.error = error
-        try:
-            type(ctx).pop(ctx, *args, **kwargs)
-        finally:
-            if ends and not internals.is_refused(ctx):
-                end_behind(ctx)
-
-    return pop
 
 
 def closed(what: str) -> ClosedContextError:

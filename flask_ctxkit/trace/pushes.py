@@ -359,7 +359,7 @@ def leave(recorder: Recorder, ctx: t.Any, error: BaseException | None) -> None:
     recording = ctx._ctxkit  # noqa: SLF001
     if recording is not None:
         _block_ends(recorder, ctx, recording, (error,))
-    internals.leave(ctx)
+    internals.leave(ctx, error)
     if recording is not None:
         _popped(recorder, ctx, recording)
 

@@ -12,6 +12,7 @@ import threading
 import time
 import typing as t
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -32,9 +33,10 @@ from flask_ctxkit import (
     NotRegisteredError,
     OutsideContextError,
     ReentranceError,
+    propagate,
 )
 from flask_ctxkit.internals import ONE_CONTEXT, current_app_context
-from flask_ctxkit.resources.health import held_by
+from flask_ctxkit.resources.holders import held_by
 
 if t.TYPE_CHECKING:
     from flask_ctxkit.resources.resource import Resource
@@ -218,7 +220,7 @@ def test_a_close_that_fails_stops_no_other(trace: bool, caplog: pytest.LogCaptur
         raise ValueError("the view's")
     assert errors == ['ValueError("the view\'s")']
     assert log[2:] == ["close last ValueError", "close first ValueError"]
-    [record] = caplog.records
+    [record] = [row for row in caplog.records if row.exc_info]
     assert record.levelno == logging.ERROR
     assert "Closing bad, opened at resources/test_scope.py:" in record.getMessage()
     assert record.exc_info is not None
@@ -509,6 +511,26 @@ def test_a_copied_request_context_has_its_own() -> None:
         thread.start()
         thread.join()
     assert log == ["open db", "open db", "close db NoneType", False, "close db NoneType"]
+
+
+@both
+@pytest.mark.parametrize("teardown", [False, True])
+def test_work_that_runs_elsewhere_closes_what_it_opens(trace: bool, teardown: bool) -> None:
+    """Also where it runs no teardown functions; the close is told of its error."""
+    app, kit = make(trace=trace)
+    log: Log = []
+    db = logged(kit, log)
+
+    def work() -> None:
+        db()
+        raise ValueError
+
+    with app.app_context():
+        elsewhere = propagate(work, teardown=teardown)
+        with ThreadPoolExecutor(1) as pool, caught() as errors:
+            pool.submit(elsewhere).result()
+    assert errors == ["ValueError()"]
+    assert log == ["open db", "close db ValueError"]
 
 
 # ------------------------------------------------------------------------- many at once

@@ -1,0 +1,100 @@
+"""Which context holds what, and when it ends.
+
+A scope hangs on the application context itself, not on ``g``: who copies, clears or lists ``g``
+neither copies nor loses nor sees what is open. It ends in one of these ways, each exactly once:
+in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
+another teardown function raised and Flask skipped the rest; where a context is taken off its
+stack without teardown; or, where nobody ever popped it, when it is collected.
+"""
+
+from __future__ import annotations
+
+import typing as t
+import weakref
+
+from .. import internals
+from ..errors import NotRegisteredError, OutsideContextError
+from ..globals import kit_or_none
+from .scope import KEY, Scope, closed
+
+
+def current_scope(what: str) -> Scope:
+    """The scope of the context on top, made now if it has none.
+
+    :param what: what is asked for, for messages.
+    :raises OutsideContextError: outside of a context.
+    :raises ClosedContextError: in one that was popped, such as a thread that outlives its
+        request sees.
+    :raises NotRegisteredError: where the app has no kit.
+    """
+    ctx = internals.current_app_context(None)
+    if ctx is None:
+        raise OutsideContextError(
+            f"{what} was asked for outside of a context, which it would live in. Push one: "
+            "with app.app_context(): ...",
+            what=what,
+        )
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    return _attach(ctx, what) if scope is None else scope
+
+
+def _attach(ctx: t.Any, what: str) -> Scope:
+    kit = kit_or_none()
+    if kit is None:
+        raise NotRegisteredError(
+            f"{what} was asked for in a context of {ctx.app.name!r}, which has no kit. Add "
+            "kit.init_app(app) in its factory.",
+            app=ctx.app.name,
+        )
+    if not internals.is_pushed(ctx):
+        raise closed(f"{what} was asked for in a context that has ended.")
+    new = Scope(kit.resources, ctx)
+    scope: Scope = ctx.__dict__.setdefault(KEY, new)
+    if scope is new:
+        _watch_end(ctx)
+    return scope
+
+
+def _watch_end(ctx: t.Any) -> None:
+    """Let *ctx* close what it holds however it ends.
+
+    Set when it first holds something, so that others pay nothing for it, and weakly, so that
+    it keeps no context alive.
+    """
+    reference = weakref.ref(ctx)
+
+    def pop(*args: t.Any, **kwargs: t.Any) -> None:
+        _pop_and_close(t.cast("t.Any", reference()), args, kwargs)
+
+    def on_leave(error: BaseException | None) -> None:
+        end_scope(t.cast("t.Any", reference()), error)
+
+    ctx.__dict__[internals.POP], ctx.__dict__[internals.ON_LEAVE] = pop, on_leave
+
+
+def _pop_and_close(ctx: t.Any, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> None:
+    """Pop *ctx* as its class does, and close what was skipped."""
+    error = args[0] if args else kwargs.get("exc", internals.error_of_pop())
+    ends = internals.pop_ends(ctx)
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    if ends and scope is not None:
+        scope.error = error
+    try:
+        type(ctx).pop(ctx, *args, **kwargs)
+    finally:
+        if ends and not internals.is_refused(ctx):
+            end_behind(ctx)
+
+
+def end_scope(ctx: t.Any, error: BaseException | None) -> None:
+    """Close all that *ctx* holds, while it is current. Nothing where it holds nothing."""
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    if scope is not None:
+        scope.end(error)
+
+
+def end_behind(ctx: t.Any) -> None:
+    """Close what *ctx* still holds although it was popped, with the context in its place."""
+    scope: Scope | None = ctx.__dict__.get(KEY)
+    if scope is not None:
+        internals.call_placed(ctx, lambda: scope.end(scope.error))
