@@ -382,7 +382,8 @@ def _block_ends(
         if block is None or internals.push_count(ctx) != 1 or not internals.is_current(ctx):
             return
         recording.block = recording.current = None
-        start, error = recording.last_end(), _error_of(args)
+        # What happened since it was pushed, such as statements, happened inside of it.
+        start, error = recording.match_end or recording.push_end, _error_of(args)
         if error is None:
             recording.note(block, start)
             return

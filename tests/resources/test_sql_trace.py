@@ -100,6 +100,14 @@ def test_a_block_is_told_step_by_step(db: Helper, watched: Watched) -> None:
     assert all(event.depth == 1 for event in events)
 
 
+def test_what_ends_with_its_context_is_told_with_the_line_that_opened_it(db: Helper) -> None:
+    """No line of the user's runs then, so that Flask's would be the nearest."""
+    watched = Watched(lambda kit: kit.resource("reader", db.cursor))
+    events = watched.run(lambda: watched.made().execute("select 1"))
+    assert [event.name for event in events][-3:] == ["close reader", "commit db", "close db"]
+    assert len({event.where for event in events}) == 1
+
+
 def test_the_lines_are_the_users_also_behind_an_exit_stack(db: Helper, watched: Watched) -> None:
     """Not those of the library that calls for them."""
 

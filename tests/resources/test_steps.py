@@ -63,3 +63,16 @@ def test_a_step_outside_of_a_recorded_context_is_nobodys() -> None:
     with app.app_context():
         tell(step)
         assert len(current_ctxkit.store) == 0
+
+
+def test_a_step_in_a_block_is_inside_of_it() -> None:
+    """What a script does since its push, it does in its block, which took all that time."""
+    app = make_app(str)
+    app.extensions["ctxkit"].trace_on()
+    with app.app_context():
+        tell(Step("open", "open db", "script.py:7", now(), now()))
+    [trace] = app.extensions["ctxkit"].store.newest()
+    block = next(event for event in trace.events if event.phase == "view")
+    [event] = [event for event in trace.events if event.phase == "resource"]
+    assert (block.depth, event.depth) == (0, 1)
+    assert block.start_us <= event.start_us

@@ -13,6 +13,7 @@ from .pool import Taken, discard, innermost
 from .wording import dialect_of
 
 if t.TYPE_CHECKING:
+    from ..callers import Site
     from ..claims import Claim
     from ..steps import Action
     from .ledger import Ledger
@@ -104,20 +105,29 @@ class Connection(t.Generic[R]):
         :raises RolledBackError: if an error that was caught before makes that impossible.
         """
         self._open()
+        self._commit(caller())
+
+    def _commit(self, site: Site) -> None:
         reason = self._doomed()
         if reason is not None:
             error = self._rolled_back(reason)
             self.undo(self.driver.rollback)
             raise error from self._broken
-        self.step("commit", self.driver.commit)
+        self.step("commit", self.driver.commit, site=site)
 
     def rollback(self) -> None:
         """Undo what was not committed."""
         self._open()
         self.step("rollback", self.driver.rollback)
 
-    def step(self, action: Action, call: t.Callable[[], object], name: str = "") -> None:
-        """Do and tell one step; what it raises is told as well."""
+    def step(
+        self,
+        action: Action,
+        call: t.Callable[[], object],
+        name: str = "",
+        site: Site | None = None,
+    ) -> None:
+        """Do and tell one step, of *site* or the caller; what it raises is told as well."""
         start, raised = now(), None
         try:
             call()
@@ -128,7 +138,7 @@ class Connection(t.Generic[R]):
         finally:
             if is_watched():
                 name = name or f"{action} {self._ledger.name}"
-                tell(Step(action, name, str(caller()), start, now(), raised))
+                tell(Step(action, name, str(site or caller()), start, now(), raised))
 
     def run(self, sql: str) -> None:
         """Run a statement of the helper's own, which returns nothing."""
@@ -187,7 +197,8 @@ class Connection(t.Generic[R]):
 
     def _finish(self) -> None:
         try:
-            self.commit()
+            # One that ends with its context is not ended by a line of the user's.
+            self._commit(self.claim.site)
         except BaseException:
             self.undo(self.driver.rollback)
             raise

@@ -141,11 +141,13 @@ class Ledger(t.Generic[R]):
         """Who has a connection now, the longest first."""
         self.after_fork()
         claims = sorted(self.held, key=lambda claim: claim.since)
-        return tuple(map(self._holder, claims))
+        moment = now()  # one for all, else who took one later may seem to hold it longer
+        return tuple(self._holder(claim, moment) for claim in claims)
 
-    def _holder(self, claim: Claim) -> Holder:
+    def _holder(self, claim: Claim, moment: int) -> Holder:
         request = None if claim.request is None else self._worded(*claim.request)
-        return Holder(claim.unit, str(claim.site), claim.age_s, claim.depth, request)
+        age_s = (moment - claim.since) / 1e9
+        return Holder(claim.unit, str(claim.site), age_s, claim.depth, request)
 
     def _worded(self, method: str, path: str) -> str:
         kit = kit_or_none()
