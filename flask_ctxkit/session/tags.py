@@ -87,6 +87,8 @@ def _untag_dict(value: t.Any) -> t.Any:
 
 
 def _untag_date(value: t.Any) -> datetime | None:
+    if type(value) is not str:
+        return parse_date(value)
     found = _HTTP_DATE.fullmatch(value)
     if found is not None:
         day, month, year, hour, minute, second = found.groups()
