@@ -33,7 +33,10 @@ def captured_by(function: t.Any) -> tuple[str, ...]:
     leads to the same app in every context of the app. Names of modules are none either: they
     are looked up when the function runs.
     """
-    return tuple(dict.fromkeys(_held(function, DEPTH)))
+    held = (
+        _look(function, "as the function", DEPTH) if is_proxy(function) else _held(function, DEPTH)
+    )
+    return tuple(dict.fromkeys(held))
 
 
 def captured_in(args: t.Sequence[t.Any], kwargs: t.Mapping[str, t.Any]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import typing as t
 from datetime import datetime, timezone
 
 from .families import strip
+from .story import short
 
 if t.TYPE_CHECKING:
     from ..trace.model import Trace
@@ -83,7 +84,9 @@ def summary(trace: Trace, now: datetime) -> dict[str, t.Any]:
 
 
 def note(trace: Trace) -> str | None:
-    """What is worth a word beside the numbers: the exception, where a redirect leads, ``g``."""
+    """What is worth a word beside the numbers: the exception, where a redirect leads, what work
+    it was that somebody started, ``g``.
+    """
     if trace.exception is not None:
         return trace.exception.type
     if trace.status in _REDIRECTS:
@@ -91,6 +94,9 @@ def note(trace: Trace) -> str | None:
         return f"-> {_REDIRECTS[trace.status] or trace.method} {target}" if target else None
     if trace.state == "left":
         return "never ended"
+    if trace.lineage is not None:
+        ran = next((event for event in trace.events if event.phase == "view"), None)
+        return None if ran is None else f"ran {short(ran.name)}"
     if trace.kind != "request" and trace.g:
         return "g " + " ".join(f"+{name}" for name in list(trace.g)[:3])
     return None

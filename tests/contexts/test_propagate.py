@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 import typing as t
+from contextlib import nullcontext
 
 import pytest
 from flask import (
@@ -371,6 +373,70 @@ def test_an_error_of_a_teardown_function_is_the_calls(shop: Flask) -> None:
     with pytest.raises(Exception, match=r"broken teardown|during context teardown"):
         in_thread(propagated)
     assert in_thread(has_app_context) is False
+
+
+class Node(t.NamedTuple):
+    """A call in a tree of calls, each of which starts the next."""
+
+    elsewhere: bool
+    snapshot: bool
+    teardown: bool
+    fails: bool
+    inner: list[t.Any]
+
+
+NODES = st.recursive(
+    st.builds(Node, *[st.booleans()] * 4, st.just([])),
+    lambda inner: st.builds(Node, *[st.booleans()] * 4, st.lists(inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@given(nodes=st.lists(NODES, max_size=3))
+@settings(deadline=None)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_tree_of_calls_ends_each_context_once(kind: str, nodes: list[Node]) -> None:
+    """Inner before outer, with the error that ended it, and untouched by the others."""
+    shop = make(kind)
+    closed: list[int] = []
+    expected: list[int] = []
+    serials = itertools.count()
+
+    @shop.teardown_appcontext
+    def close(error: BaseException | None) -> None:
+        assert g.failed is (error is not None)
+        closed.append(g.serial)
+
+    def call(node: Node) -> None:
+        assert [*g] == []
+        serial = g.serial = next(serials)
+        g.failed = node.fails
+        start(node.inner)
+        assert g.serial == serial
+        if node.teardown:
+            expected.append(serial)
+        if node.fails:
+            raise ValueError(str(serial))
+
+    def start(inner: list[Node]) -> None:
+        for node in inner:
+            how: t.Any = "snapshot" if node.snapshot else "none"
+            work = propagate(call, request=how, teardown=node.teardown)
+            before = app_stack(), request_stack()
+            with pytest.raises(ValueError, match=r"\d") if node.fails else nullcontext():
+                in_thread(functools.partial(work, node)) if node.elsewhere else work(node)
+            assert (app_stack(), request_stack()) == before
+
+    with shop.test_request_context():
+        g.serial, g.failed = next(serials), False
+        start(nodes)
+    assert closed == [*expected, 0]
+    assert app_stack() == []
+    if kind == "tracing on":
+        kit = shop.extensions["ctxkit"]
+        assert kit.recorder.cost()["failures"] == []
+        assert kit.registry.contexts() == []
+        assert kit.recorder.finished == next(serials)
 
 
 # -------------------------------------------------------------------- with no request

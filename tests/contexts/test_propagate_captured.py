@@ -61,6 +61,7 @@ def by_default(one: int = 1, held: t.Any = g, *, named: t.Any = session) -> None
         (functools.partial(functools.partial(nothing, g)), ["g as argument 1"]),
         (functools.partial(closure_over(g)), ["g in the closure variable value"]),
         (Holder.work.__get__(request), ["request as the object of work"]),
+        (found_user, ["as the function"]),
         (closure_over(current_tea), ["in the closure variable value"]),
         (closure_over(found_user), ["in the closure variable value"]),
     ],

@@ -13,6 +13,7 @@ from flask_ctxkit import ContextExecutor, propagate
 from flask_ctxkit.cli.lines import markdown_lines
 from flask_ctxkit.cli.tables.trace import Wanted, trace_document
 from flask_ctxkit.report.story import story
+from flask_ctxkit.report.summary import summary, utc_now
 from flask_ctxkit.report.trace import plain
 from flask_ctxkit.trace.lineage import CHILDREN
 from flask_ctxkit.trace.recording import Recording
@@ -286,6 +287,7 @@ def test_the_story_says_who_and_what() -> None:
     served(shop, lambda: in_thread(propagate(pour)))
     parent, (task,) = family(shop)
     assert "It started 1 call elsewhere." in story(parent)
+    assert summary(task, utc_now())["note"] == "ran pour"
     first, second, *_ = story(task)
     assert first.startswith("Ran pour (contexts/test_propagate_lineage.py:")
     assert first.endswith("in a context of its own.")

@@ -218,6 +218,39 @@ def test_a_task_runs_on_after_its_request(shop: Flask) -> None:
     assert asyncio.run(main()) == ("late", "/tea", True)
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_async_teardown_functions_run_after_a_task_too(shop: Flask, fails: bool) -> None:
+    """Flask itself can't run them where a loop is running."""
+    done: list[t.Any] = []
+
+    @shop.teardown_appcontext
+    async def close(error: BaseException | None) -> None:
+        await asyncio.sleep(0)
+        done.append((g.get("name"), type(error).__name__))
+
+    @shop.teardown_request
+    async def end(error: BaseException | None) -> None:
+        done.append(request.path)
+
+    async def work() -> str:
+        g.name = "late"
+        await asyncio.sleep(0)
+        if fails:
+            raise ValueError("mine")
+        return request.path
+
+    async def main(propagated: t.Any) -> t.Any:
+        return await asyncio.gather(propagated(), propagated(), return_exceptions=True)
+
+    with shop.test_request_context("/tea"):
+        propagated = propagate(work)
+    done.clear()
+    found = asyncio.run(main(propagated))
+    assert done.count("/tea") == 2
+    assert done.count(("late", "ValueError" if fails else "NoneType")) == 2
+    assert [str(one) for one in found] == (["mine"] * 2 if fails else ["/tea"] * 2)
+
+
 def test_a_cancelled_task_ends_its_context(shop: Flask) -> None:
     ended: list[str] = []
 
