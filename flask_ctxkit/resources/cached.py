@@ -122,14 +122,11 @@ def _key_of(function: t.Callable[..., t.Any]) -> Key:
     ``price(1)``, ``price(item=1)`` and, with EUR as the default, ``price(1, "EUR")`` are one.
     """
     signature = inspect.signature(function)
-    kinds = [parameter.kind for parameter in signature.parameters.values()]
-    plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    # All are given by their place: no need for the binding, which takes microseconds.
-    whole = len(kinds) if plain.issuperset(kinds) else -1
+    rests = _defaults(signature)
 
     def key_of(args: t.Any, kwargs: t.Any) -> t.Any:
-        if len(args) == whole and not kwargs:
-            return args
+        if not kwargs and len(args) in rests:
+            return args + rests[len(args)]  # binding would take microseconds
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         if not bound.kwargs:
@@ -137,6 +134,20 @@ def _key_of(function: t.Callable[..., t.Any]) -> Key:
         return (_KEYWORDS, bound.args, tuple(sorted(bound.kwargs.items())))
 
     return key_of
+
+
+def _defaults(signature: inspect.Signature) -> dict[int, tuple[t.Any, ...]]:
+    """What is missing of all arguments, by how many are given, where defaults can stand in.
+
+    Empty for a function that takes some by name only, or any number.
+    """
+    parameters = [*signature.parameters.values()]
+    plain = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    if not plain.issuperset(parameter.kind for parameter in parameters):
+        return {}
+    defaults = tuple(parameter.default for parameter in parameters)
+    needed = sum(default is inspect.Parameter.empty for default in defaults)
+    return {given: defaults[given:] for given in range(needed, len(defaults) + 1)}
 
 
 _KEYWORDS: t.Final = object()

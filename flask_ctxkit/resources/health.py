@@ -6,7 +6,7 @@ import threading
 import time
 import typing as t
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..internals import call_in_app_context
 from .attachment import current_scope
@@ -71,7 +71,8 @@ class Resources:
         self.waits: Waits = {}
         self._app = app
         self._describe = describe
-        self._tallies: dict[str, Tally] = {}
+        self._counts: dict[str, list[int]] = {}
+        """What a tally holds, by name, while it is counted."""
         self._lock = threading.Lock()
         self._scopes: weakref.WeakValueDictionary[int, Scope] = weakref.WeakValueDictionary()
         self._finalizer: object | None = None
@@ -83,19 +84,15 @@ class Resources:
     def opened(self, name: str) -> None:
         """One was opened."""
         with self._lock:
-            tally = self._tallies.get(name) or Tally(name)
-            self._tallies[name] = replace(tally, opened=tally.opened + 1)
+            self._counts.setdefault(name, [0, 0, 0, 0])[0] += 1
 
     def closed(self, name: str, *, failed: bool, forgotten: bool) -> None:
         """One was closed, or its close raised."""
         with self._lock:
-            tally = self._tallies.get(name) or Tally(name)
-            self._tallies[name] = replace(
-                tally,
-                closed=tally.closed + 1,
-                failed=tally.failed + failed,
-                forgotten=tally.forgotten + forgotten,
-            )
+            counts = self._counts[name]
+            counts[1] += 1
+            counts[2] += failed
+            counts[3] += forgotten
 
     def keep(self, scope: Scope) -> None:
         """*scope* holds something: should nobody end it, the interpreter's end does."""
@@ -108,7 +105,7 @@ class Resources:
     def tally(self, name: str) -> Tally:
         """What became of the resource *name* so far."""
         with self._lock:
-            return self._tallies.get(name) or Tally(name)
+            return Tally(name, *self._counts.get(name, ()))
 
     def last_ping(self, name: str) -> Ping | None:
         """How the resource *name* answered last; None where nobody asked."""

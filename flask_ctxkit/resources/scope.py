@@ -13,7 +13,7 @@ from .. import internals
 from ..errors import ClosedContextError
 from .callers import caller
 from .once import Slot, Slots, Waits, once
-from .steps import Step, now, tell
+from .steps import Step, is_watched, now, tell
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -107,9 +107,9 @@ class Scope:
         try:
             value, close = recipe.open()
         except BaseException as error:
-            tell(Step("open", f"open {slot.name}", slot.where, start, now(), error))
+            _tell("open", slot, start, error)
             raise
-        tell(Step("open", f"open {slot.name}", slot.where, start, now()))
+        _tell("open", slot, start, None)
         self._tallies.opened(slot.name)
         if not self._stack:
             self._tallies.keep(self)
@@ -184,7 +184,7 @@ class Scope:
             self._closed.add(opened.recipe)
         if self.slots.get(opened.recipe) is slot:
             del self.slots[opened.recipe]
-        tell(Step("close", f"close {slot.name}", slot.where, start, now(), failure))
+        _tell("close", slot, start, failure)
         self._tallies.closed(slot.name, failed=failure is not None, forgotten=self._is_lost)
         if failure is not None:
             logger.error(
@@ -244,6 +244,13 @@ class Scope:
             )
             for slot in (*slots, *(slot for slot in making if slot not in slots))
         )  # fmt: skip
+
+
+def _tell(
+    action: t.Literal["open", "close"], slot: Slot, start: int, error: BaseException | None
+) -> None:
+    if is_watched():
+        tell(Step(action, f"{action} {slot.name}", slot.where, start, now(), error))
 
 
 def closed(what: str) -> ClosedContextError:
