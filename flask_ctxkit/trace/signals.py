@@ -18,6 +18,10 @@ if t.TYPE_CHECKING:
     from .recorder import Recorder
 
 
+TEMPLATES: t.Final = 1000
+"""How many templates are known by name; names may be made by the user's code."""
+
+
 class SignalSeam:
     """Notes what is rendered, and the exception that nobody handled.
 
@@ -26,6 +30,7 @@ class SignalSeam:
 
     def __init__(self, app: Flask, recorder: Recorder) -> None:
         self.recorder = recorder
+        self._sites: dict[str, Site] = {}
         # blinker holds bound methods weakly; the app's state holds this object.
         before_render_template.connect(self.rendering, app)
         template_rendered.connect(self.rendered, app)
@@ -41,7 +46,7 @@ class SignalSeam:
             if outer is not None:
                 recording.look_inside(outer)
             name = template.name if type(template.name) is str else "a string"
-            site = Site("template", Definition(name, "", None, "this app"))
+            site = self._sites.get(name) or self._made(name)
             if len(recording.templates) < NAMES:
                 recording.templates = (*recording.templates, (name, site))
             recording.rendering = (*recording.rendering, (site, now(), outer))
@@ -73,6 +78,14 @@ class SignalSeam:
                 self.recorder.escaped(recording, exception)
         except BaseException as own:
             self.recorder.failed("exception", own)
+
+    def _made(self, name: str) -> Site:
+        # One for each template: recordings of the same sites are examined only once.
+        if len(self._sites) >= TEMPLATES:
+            self._sites.clear()
+        return self._sites.setdefault(
+            name, Site("template", Definition(name, "", None, "this app"))
+        )
 
     @staticmethod
     def _hear(recording: Recording, signal: NamedSignal, sender: Flask) -> None:

@@ -274,6 +274,26 @@ def test_a_template_inside_a_template_is_told_inside() -> None:
     assert sorted(event.depth for event in of(trace, "template")) == [1, 2]
 
 
+def test_requests_that_render_the_same_are_examined_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make()
+    app.add_url_rule("/", "index", lambda: render_template_string("{{ 1 }}"))
+    rules = app.extensions["ctxkit"].rules
+    examine, examined = rules.for_trace, list[str]()
+
+    def counted(trace: Trace) -> t.Any:
+        examined.append(trace.id)
+        return examine(trace)
+
+    monkeypatch.setattr(rules, "for_trace", counted)
+    traces = [fetch(app)[1] for _ in range(5)]
+    assert all(of(trace, "template") for trace in traces)
+    # The first request of an app does more than the others.
+    assert traces[4].id not in examined
+    assert len(examined) <= 2
+
+
 def test_a_streamed_template_is_a_stream() -> None:
     app = make()
 
