@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 OUTSIDE: t.Final = frozenset({
     "flask.ctx", "contextlib", "click.core", "click.decorators", "flask_ctxkit.trace.pushes",
-    "flask_ctxkit.contexts.propagate",
+    "flask_ctxkit.contexts.propagate", "flask_ctxkit.contexts.legacy",
 })  # fmt: skip
 """Modules that push on behalf of their caller."""
 _WORDS: t.Final = 10

@@ -17,6 +17,7 @@ from flask import globals as flask_globals
 from werkzeug.local import LocalProxy
 
 from flask_ctxkit import ContextStackError, CtxKit, install_legacy, unwrap
+from flask_ctxkit.contexts.registry import push_site
 from flask_ctxkit.internals import ONE_CONTEXT
 
 if t.TYPE_CHECKING:
@@ -227,6 +228,21 @@ def test_a_context_is_pushed_and_popped_whole() -> None:
     assert requests().pop() is with_request
     assert ended == ["app", "request", "app"]
     assert not apps()
+
+
+def test_a_push_is_told_with_the_line_that_asked_for_it() -> None:
+    """In the live contexts and on the trace, not the stand-in's own line."""
+    app = shop(CTXKIT_TRACE=True)
+    CtxKit(app)
+    state = app.extensions["ctxkit"]
+    apps().push(app.app_context())
+    ((_, _, record),) = state.registry.pushed()
+    apps().pop()
+    (trace,) = state.store.newest()
+    here = f"contexts/test_legacy.py:{trace.contexts[0]['pushed'].rpartition(':')[2]}"
+    assert push_site(record) == trace.contexts[0]["pushed"] == here
+    block = trace.events[1]
+    assert block.name == "test_a_push_is_told_with_the_line_that_asked_for_it"
 
 
 def test_what_is_no_context_of_the_stack_is_refused() -> None:
