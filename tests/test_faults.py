@@ -18,6 +18,7 @@ from flask_ctxkit.pipeline import Pipeline
 from flask_ctxkit.redact import Redactor
 from flask_ctxkit.session.interface import CtxSessionInterface
 from flask_ctxkit.trace import calls, functions, opening, pushes, recorder, signals
+from flask_ctxkit.trace.captures import Captures
 from flask_ctxkit.trace.recorder import Recorder
 from flask_ctxkit.trace.recording import Recording
 from flask_ctxkit.trace.stores.memory import MemoryStore
@@ -50,8 +51,11 @@ LISTENED = (
 )  # fmt: skip
 STEPS: list[tuple[t.Any, str]] = [
     *((Recorder, name) for name in (
-        "begin", "bind", "unseen", "escaped", "started_response", "capture_headers",
-        "_capture_list", "capture_environ", "describe", "_path", "_remember", "_templates_raised",
+        "begin", "bind", "unseen", "escaped", "started_response",
+        "describe", "_templates_raised",
+    )),
+    *((Captures, name) for name in (
+        "headers", "_capture_list", "_capture_header", "environ", "_variable", "path", "_remember",
     )),
     *((Recording, name) for name in (
         "note", "add", "look", "look_inside", "look_response", "watch_g",

@@ -11,7 +11,7 @@ import threading
 import traceback
 import typing as t
 import weakref
-from itertools import chain, compress, filterfalse, repeat
+from itertools import chain
 from operator import is_
 
 from flask.sessions import NullSession
@@ -20,6 +20,8 @@ from werkzeug.wsgi import ClosingIterator
 from .. import internals
 from ..definition import short_path
 from ..units import current_unit
+from . import captures
+from .captures import Captures
 from .freezing import trace_name
 from .lineage import Lineage
 from .model import Error
@@ -34,7 +36,6 @@ from .site import (
     START_RESPONSE,
     Site,
 )
-from .watcher import NAMES, Capture
 
 if t.TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -43,7 +44,7 @@ if t.TYPE_CHECKING:
     from ..units import Unit
     from .model import Captured, Kind
     from .recording import Changes
-    from .watcher import Headers
+    from .watcher import Capture
 
 KEY: t.Final = "_ctxkit"
 """The attribute of a context that holds its recording."""
@@ -53,19 +54,6 @@ TRIALS: t.Final = 200
 """How many steps are noted to tell what one costs."""
 MESSAGE: t.Final = 500
 """The most characters that are kept of an exception's message."""
-VARIABLES: t.Final = 400
-"""The most variables of a request that are kept: the server's own and some hundred headers."""
-HARMLESS: t.Final = 1000
-"""The most headers and variables that are remembered as harmless."""
-
-PUBLIC: t.Final = frozenset({
-    "REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE",
-    "REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "HTTP_CONNECTION", "CONTENT_TYPE",
-    "CONTENT_LENGTH", "GATEWAY_INTERFACE", "wsgi.url_scheme",
-})  # fmt: skip
-"""Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
-VARYING: t.Final = frozenset({"REMOTE_PORT", "CONTENT_LENGTH"})
-"""Those whose values are not worth remembering."""
 
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
@@ -77,14 +65,11 @@ BOUND: t.Final = object()
 Sink = t.Callable[[Recording], object]
 
 
-class Redacts(t.Protocol):
+class Redacts(captures.Redacts, t.Protocol):
     """What the recorder needs of the redactor."""
 
     def capture(self, name: str, value: object) -> Captured: ...
-    def environ(self, environ: t.Any) -> t.Mapping[str, Captured]: ...
-    def headers(self, pairs: t.Any) -> t.Sequence[t.Sequence[Captured]]: ...
     def text(self, text: str) -> str: ...
-    def url(self, text: str) -> str: ...
 
 
 class Tracks(t.Protocol):
@@ -124,9 +109,7 @@ class Recorder:
         self.rate = rate
         self.app_name = app_name
         self.limit = limit // 2
-        self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
-        self._hidden: dict[tuple[str, int, int], Captured] = {}
-        self._harmless_lists: dict[tuple[tuple[str, str], ...], Headers] = {}
+        self.captures = Captures(redactor)
         self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
         """Called with an exception that nobody handled, while it is on its way."""
         self.on_end: t.Callable[[t.Any], object] | None = None
@@ -162,8 +145,7 @@ class Recorder:
             recording.has_request = recording.alone = True
             recording.request = request
             recording.method = request.method
-            path = request.path
-            recording.path = path if ("PATH_INFO", path) in self._harmless else self._path(path)
+            recording.path = self.captures.path(request.path)
         if internals.current_app_context(None) is not None:
             outer = self.current()
             if outer is not None:
@@ -341,7 +323,7 @@ class Recorder:
                 recording.streamed = response.is_streamed and not _is_whole(response)
         # Most are those of the response, which were just looked at. Werkzeug makes new pairs.
         if len(pairs) != len(headers) or not all(map(is_, _flat(headers), _flat(pairs))):
-            captured = self.capture_headers(headers)
+            captured = self.captures.headers(headers)
             if captured != recording.headers:
                 recording.headers = captured
                 final = (None, None, captured, None)
@@ -358,73 +340,6 @@ class Recorder:
             return False
         # One error in it is seen. Of another, while Flask answers that one, nothing is.
         return not recording.odd or changes is not None or SAVE_SESSION not in recording.raisers
-
-    def capture_headers(self, pairs: t.Iterable[tuple[str, str]]) -> Headers:
-        """Captured copies of *pairs*: the same object for equal ones without a secret."""
-        key = tuple(pairs)
-        return self._harmless_lists.get(key) or self._capture_list(key)
-
-    def _capture_list(self, pairs: tuple[tuple[str, str], ...]) -> Headers:
-        harmless = self._harmless
-        captured = tuple([harmless.get(p) or self._capture_header(p) for p in pairs[:NAMES]])
-        if len(pairs) <= NAMES and all(pair in harmless for pair in pairs):
-            if len(self._harmless_lists) >= HARMLESS:
-                self._harmless_lists.clear()
-            self._harmless_lists[pairs] = captured
-        return captured
-
-    def _capture_header(self, pair: tuple[str, str]) -> tuple[str, Captured]:
-        name, value = pair
-        [(_, captured)] = self.redactor.headers([pair])
-        if type(value) is str and captured == value:
-            self._remember(pair)
-        return (name, captured)
-
-    def capture_environ(self, environ: t.Mapping[str, t.Any]) -> dict[str, Captured]:
-        """A captured copy of the strings in *environ*; those without a secret are remembered."""
-        known = self._harmless
-        more = len(environ) - VARIABLES
-        if more > 0:
-            environ = dict(itertools.islice(environ.items(), VARIABLES))
-        # No bytecode runs for what is no text, nor for what is known.
-        texts = map(is_, map(type, environ.values()), repeat(str))
-        captured: dict[str, Captured] = dict(compress(environ.items(), texts))
-        for key, value in list(filterfalse(known.__contains__, captured.items())):
-            if key not in PUBLIC:
-                captured[key] = self._variable(key, value)
-            elif key not in VARYING:
-                self._remember((key, value))
-        if more > 0:
-            captured["$cut"] = more
-        return captured
-
-    def _path(self, path: str) -> str:
-        """*path* without the secrets that a link in a mail carries, such as a reset token."""
-        shown = self.redactor.url(path)
-        if shown == path:
-            self._remember(("PATH_INFO", path))
-        return shown
-
-    def _variable(self, key: str, value: str) -> Captured:
-        # What holds a secret is remembered by its hash, which is keyed: a client sends the
-        # same cookies again and again.
-        place = (key, hash(value), len(value))
-        captured = self._hidden.get(place)
-        if captured is not None:
-            return captured
-        captured = self.redactor.environ({key: value}).get(key)
-        if captured == value:
-            self._remember((key, value))
-        else:
-            if len(self._hidden) >= HARMLESS:
-                self._hidden.clear()
-            self._hidden[place] = captured
-        return captured
-
-    def _remember(self, pair: tuple[str, str]) -> None:
-        if len(self._harmless) >= HARMLESS:
-            self._harmless.clear()
-        self._harmless[pair] = pair
 
     # ----------------------------------------------------------------- finish
 
@@ -447,7 +362,7 @@ class Recorder:
             recording.state = "finished"
         try:
             if recording.request is not None:
-                recording.environ = self.capture_environ(recording.request.environ)
+                recording.environ = self.captures.environ(recording.request.environ)
             recording.release()
         except BaseException as own:
             self.failed("release", own)

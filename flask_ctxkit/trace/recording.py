@@ -334,7 +334,7 @@ class Recording:
         ):
             changes = self.look(site)
         pairs, status = header_pairs(response.headers), status_of(response)
-        headers = self.recorder.capture_headers(pairs)
+        headers = self.recorder.captures.headers(pairs)
         self.response = response
         # Equal headers without a secret are one object, so most looks end with "is".
         if status == self.status and (headers is self.headers or headers == self.headers):
