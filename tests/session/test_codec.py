@@ -371,6 +371,17 @@ def test_the_largest_json_within_the_cap_is_read() -> None:
     assert codec.unpack(codec.pack(text)) == text
 
 
+def test_no_cookie_that_a_browser_keeps_is_over_the_cap() -> None:
+    """At the best ratio of zlib; Flask reads it, and so does this."""
+    text = '"' + "a" * (4096 * 3 // 4 * 1032) + '"'
+    cookie = codec.seal(codec.pack(text), Keyring.derive("k"), now=NOW)
+    assert len(cookie) < 4200
+    with APP.app_context(), at(NOW):
+        expected = stock_serializer("k").loads(cookie)
+    verified = codec.verify(cookie.encode(), Keyring.derive("k"), now=NOW, max_age=0)
+    assert tags.decode(codec.unpack(verified.payload)) == expected
+
+
 def test_an_incomplete_large_stream_is_malformed() -> None:
     raw = zlib.compress(bytes(range(256)) * 100_000)[:-10]
     with pytest.raises(MalformedPayloadError) as caught:
