@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import subprocess
@@ -482,25 +483,46 @@ def test_a_pool_of_psycopgs_gets_back_what_it_lent(database: Database, method: s
 # -------------------------------------------------------------------------- forks, greenlets
 
 
+def number_of(db: Helper, database: Database) -> int:
+    """How the server calls the connection that the helper takes next."""
+    mine = "pg_backend_pid()" if isinstance(database, PostgreSQL) else "connection_id()"
+    with db.cursor() as cursor:
+        return int(t.cast("t.Any", cursor.execute(f"select {mine}").fetchone())[0])
+
+
+def in_child(function: t.Callable[[], object]) -> None:
+    """Fork, and call it in the child; it must not raise."""
+    child = os.fork()
+    if child == 0:
+        failed = 1
+        try:
+            function()
+            failed = 0
+        finally:
+            os._exit(failed)
+    assert os.waitpid(child, 0)[1] == 0
+
+
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # threads of other tests
 def test_a_child_process_leaves_the_parents_connections_alone(database: Database) -> None:
     """Also one that is forked inside of a block: the parent goes on, the child has its own."""
-    with from_url(database, pool_size=3) as db, db.cursor() as idle:
-        idle.execute("select 1").fetchone()
-        with db as cursor:
-            add(cursor, "parent")
-            child = os.fork()
-            if child == 0:
-                failed = 1
-                try:
-                    assert nothing_is_out(db)
-                    add(db, "child")
-                    db.close()
-                    failed = 0
-                finally:
-                    os._exit(failed)
-            assert os.waitpid(child, 0)[1] == 0
-            assert idle.execute("select 1").fetchone() == (1,)
+    with from_url(database, pool_size=3) as db, db.cursor() as other:
+        other.execute("select 1").fetchone()
+        db.__enter__()  # nobody but the helper refers to it
+        add(db, "parent")
+        idle = number_of(db, database)
+
+        def child() -> None:
+            assert nothing_is_out(db)
+            assert number_of(db, database) != idle
+            add(db, "child")
+            gc.collect()
+            db.close()
+
+        in_child(child)
+        assert other.execute("select 1").fetchone() == (1,)
+        db.__exit__(None, None, None)
+        assert number_of(db, database)
         add(db, "later")
         assert stored(database) == {"parent", "child", "later"}
 
