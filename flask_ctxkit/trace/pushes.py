@@ -327,13 +327,16 @@ def _copied(recorder: Recorder, made: t.Any, parent: Recording, frame: FrameType
 
 
 def _has_origin(recorder: Recorder, ctx: t.Any, recording: Recording, origin: Origin) -> None:
-    recorder.started(origin, recording)
-    if origin.how == "copy":
-        _claim(recorder, ctx, recording)
-        return
-    recording.pushed_by, recording.pushed_at = origin.code, origin.line
-    if recording.request is not None:  # it was matched in the request that it is of
-        recording.endpoint = recording.request.endpoint
+    try:
+        recorder.started(origin, recording)
+        if origin.how == "copy":
+            _claim(recorder, ctx, recording)
+            return
+        recording.pushed_by, recording.pushed_at = origin.code, origin.line
+        if recording.request is not None:  # it was matched in the request that it is of
+            recording.endpoint = recording.request.endpoint
+    except BaseException as own:
+        recorder.failed("origin", own)
 
 
 def _claim(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:

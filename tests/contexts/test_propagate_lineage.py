@@ -12,10 +12,14 @@ from flask import Flask, copy_current_request_context, g, request, session
 from flask_ctxkit import ContextExecutor, propagate
 from flask_ctxkit.cli.lines import markdown_lines
 from flask_ctxkit.cli.tables.trace import Wanted, trace_document
+from flask_ctxkit.contexts.registry import Registry
+from flask_ctxkit.internals import current_app_context
 from flask_ctxkit.report.story import story
 from flask_ctxkit.report.summary import summary, utc_now
 from flask_ctxkit.report.trace import plain
-from flask_ctxkit.trace.lineage import CHILDREN
+from flask_ctxkit.trace import pushes, recorder
+from flask_ctxkit.trace.lineage import CHILDREN, Lineage
+from flask_ctxkit.trace.recorder import Recorder
 from flask_ctxkit.trace.recording import Recording
 
 from .test_propagate import in_thread, make
@@ -292,3 +296,53 @@ def test_the_story_says_who_and_what() -> None:
     assert first.startswith("Ran pour (contexts/test_propagate_lineage.py:")
     assert first.endswith("in a context of its own.")
     assert second.startswith("GET /tea started it at contexts/test_propagate_lineage.py:")
+
+
+BROKEN = [
+    (Recorder, "started"), (Lineage, "started"), (Lineage, "settle"), (Lineage, "outlived_ns"),
+    (Registry, "shared_copy"), (pushes, "calling"), (pushes, "_claim"), (pushes, "_work_ends"),
+    (recorder, "trace_name"), (Recorder, "on_escape"), (Recording, "watch_g"),
+    (Recording, "look_inside"), (pushes, "block_of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), BROKEN, ids=lambda part: getattr(part, "__name__", part)
+)
+def test_a_fault_of_the_kits_own_never_hurts_the_work(
+    owner: t.Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever fails while work is watched is counted; the work itself goes on."""
+    shop = make()
+    done: list[t.Any] = []
+
+    def broken(*_: t.Any, **__: t.Any) -> t.NoReturn:
+        raise ZeroDivisionError("own")
+
+    def work() -> None:
+        g.own = g.user
+        done.append((g.user, request.path))
+        if len(done) > 2:
+            raise ValueError("mine")
+
+    def view() -> None:
+        g.user = "ada"
+        in_thread(propagate(work, g=["user"]))
+        in_thread(propagate(work, g="copy", teardown=False))
+        with pytest.raises(ValueError, match="mine"):
+            in_thread(propagate(work, g="copy"))
+        in_thread(copy_current_request_context(lambda: done.append(request.path)))
+
+    kit = shop.extensions["ctxkit"]
+    if name == "on_escape":
+        kit.recorder.on_escape = broken
+    else:
+        monkeypatch.setattr(owner, name, broken)
+    shop.get("/tea")(lambda: view() or "x")
+    assert shop.test_client().get("/tea").status_code == 200
+    assert done == [("ada", "/tea")] * 3 + ["/tea"]
+    assert current_app_context(None) is None
+    failures = kit.recorder.cost()["failures"]
+    if name != "shared_copy":  # no copy is shared here
+        assert failures
+    assert {row["type"] for row in failures} <= {"ZeroDivisionError"}
