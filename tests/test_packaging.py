@@ -73,13 +73,15 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 
 
 def test_the_metadata_says_what_is_promised(wheel: Path) -> None:
-    """The command, the typing mark, the lowest Python and the extras."""
+    """The command, the pytest plugin, the lowest Python and the extras."""
     with zipfile.ZipFile(wheel) as archive:
         (info,) = {name.split("/")[0] for name in archive.namelist()} - {"flask_ctxkit"}
         metadata = archive.read(f"{info}/METADATA").decode()
         commands = archive.read(f"{info}/entry_points.txt").decode()
     assert "ctx=flask_ctxkit.cli:ctx" in commands.replace(" ", "")
     assert "[flask.commands]" in commands
+    assert "ctxkit=flask_ctxkit.pytest_plugin" in commands.replace(" ", "")
+    assert "[pytest11]" in commands
     assert "Requires-Python: >=3.10" in metadata
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
     unconditional = {line.split()[1].split(">")[0] for line in required if "extra ==" not in line}

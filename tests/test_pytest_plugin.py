@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import typing as t
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +199,29 @@ def test_session(app, ctx_session):
         conftest="@pytest.fixture\ndef app():\n    return create_app(kit=False)",
     )
     result.assert_outcomes(passed=1)
+
+
+def test_the_readmes_suite_passes(pytester: pytest.Pytester) -> None:
+    """As it stands."""
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    section = text[text.index("## In your tests") :]
+    block = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    pytester.makepyfile(block[1])
+    result = pytester.runpytest_subprocess(*ALWAYS, timeout=100)
+    result.assert_outcomes(passed=1)
+
+
+def test_every_question_is_in_the_readme() -> None:
+    """Of a trace, and what picks traces and sessions."""
+    from flask_ctxkit.testing.sessions import Sessions
+    from flask_ctxkit.testing.traces import CheckedTrace, Traces
+
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    asked = {name for name in vars(CheckedTrace) if name.startswith("assert_")}
+    picked = {name for cls in (Traces, Sessions) for name in vars(cls) if name[0] != "_"}
+    own = {"begin", "end", "text"}
+    assert {name for name in (asked | picked) - own if f"`{name}" not in text} == set()
 
 
 # ---------------------------------------------------------------------- beside other plugins
