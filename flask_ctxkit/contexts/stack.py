@@ -61,12 +61,12 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
     units = {here.key: here}
     apps: dict[str, list[t.Any]] = {here.key: internals.app_stack()}
     requests: dict[str, list[t.Any]] = {here.key: internals.request_stack()}
-    for unit, ctx, _ in pushed:
+    for unit, ctx, record in pushed:
         if unit.key == here.key:
             continue
         # The last one that was pushed knows what it stands on.
         units[unit.key] = unit
-        app_context = internals.own_app_context(ctx)
+        app_context = _app_context(ctx, record)
         if app_context is not None:
             apps[unit.key] = internals.stack_below(app_context)
         if internals.request_of(ctx) is not None:
@@ -78,6 +78,15 @@ def stacks(registry: Registry, capture: Capture) -> Stacks:
         request_stack={key: look.told(stack, "request") for key, stack in requests.items()},
         current=here.key,
     )
+
+
+def _app_context(ctx: t.Any, record: Watched) -> t.Any:
+    own = internals.own_app_context(ctx)
+    if own is not None or record.reused:
+        return own
+    # Flask 3.1 pushes both contexts again for a stream, one after the other.
+    again = record.app_context
+    return again if again is not None and internals.is_pushed(again) else None
 
 
 def _requests(stack: list[t.Any]) -> list[t.Any]:

@@ -7,7 +7,7 @@ import threading
 import typing as t
 
 import pytest
-from flask import Flask, g, session
+from flask import Flask, Response, g, request, session, stream_with_context
 
 from flask_ctxkit import CtxKit, internals
 from flask_ctxkit.contexts.stack import StackedContext, Stacks, stacks
@@ -117,3 +117,32 @@ def test_a_context_that_is_current_although_it_was_popped_is_a_zombie() -> None:
     found = contextvars.Context().run(break_it)
     # Flask reset the variable to what was below: nothing is current any more.
     assert found.app_stack[found.current] == ()
+
+
+def test_a_stream_of_another_unit_stands_on_both_stacks() -> None:
+    app, sleeps, go_on = kit_app(), threading.Event(), threading.Event()
+
+    def lines() -> t.Iterator[str]:
+        yield "one"
+        sleeps.set()
+        go_on.wait(20)
+        yield request.path
+
+    @app.get("/feed")
+    def feed() -> t.Any:
+        g.guest = "Mei"
+        return Response(stream_with_context(lines()))
+
+    reader = threading.Thread(target=lambda: app.test_client().get("/feed", buffered=True))
+    reader.start()
+    assert sleeps.wait(20)
+    found = look(app)
+    go_on.set()
+    reader.join(20)
+    (unit,) = set(found.units) - {found.current}
+    assert [context.path for context in found.request_stack[unit]] == ["/feed"]
+    assert [(context.app, context.g) for context in found.app_stack[unit]] == [
+        ("shop", {"guest": "Mei"})
+    ]
+    (unit_after,) = look(app).units
+    assert unit_after == found.current
