@@ -82,6 +82,10 @@ SEEN: t.Final[dict[str, tuple[str, list[tuple[int, str, str]]]]] = {
         "from flask import current_app\nx = current_app.session_cookie_name",
         [(2, "read", "session_cookie_name")],
     ),
+    "the current app itself": (
+        "from flask import current_app\nshop = current_app._get_current_object()\nshop.env",
+        [(3, "read", "env")],
+    ),
     "an app in a file without Flask": (
         "from shop import app\n@app.before_first_request\ndef f(): ...",
         [(2, "read", "before_first_request")],
@@ -228,6 +232,7 @@ SOUND: t.Final[dict[str, str]] = {
         "import flask\nfrom quart import current_app\ncurrent_app.env\n"
         "def f(app: 'Quart'):\n    app.preprocess_request()"
     ),
+    "a current app of its own": "import flask\nfrom .globals import current_app\ncurrent_app.env",
     "an app without Flask": "def setup(app):\n    app.env = 1\n    app.open_session()",
     "a view": (
         "from flask.views import View\nclass Tea(View):\n    def dispatch_request(self): ..."
