@@ -108,6 +108,19 @@ def test_what_ends_with_its_context_is_told_with_the_line_that_opened_it(db: Hel
     assert len({event.where for event in events}) == 1
 
 
+def test_a_statement_that_is_told_at_the_end_is_counted_with_the_others(db: Helper) -> None:
+    """Its rows were left in the cursor until the context closed that."""
+    watched = Watched(lambda kit: kit.resource("reader", db.cursor))
+
+    def view() -> None:
+        for number in range(3):
+            watched.made().execute("select 1 where 1 = ?", number)
+
+    notes = [event.note for event in watched.run(view) if event.name.startswith("select")]
+    assert [note and "repeated" in note for note in notes] == [False, True, True]
+    assert notes[-1] == "0 rows; 1 parameter: int; repeated: 3rd time in this context"
+
+
 def test_the_lines_are_the_users_also_behind_an_exit_stack(db: Helper, watched: Watched) -> None:
     """Not those of the library that calls for them."""
 

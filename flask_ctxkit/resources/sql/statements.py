@@ -32,7 +32,17 @@ class Statement:
     number, else when they were fetched, or the next statement begins.
     """
 
-    __slots__ = ("_busy", "_note", "_own_failure", "_site", "_start", "_text", "rows", "told")
+    __slots__ = (
+        "_busy",
+        "_note",
+        "_own_failure",
+        "_site",
+        "_start",
+        "_text",
+        "_times",
+        "rows",
+        "told",
+    )
 
     def __init__(
         self, sql: object, dialect: Dialect, shape: str, redactor: Redactor, failed: Failed
@@ -40,6 +50,8 @@ class Statement:
         self._own_failure = failed
         self._text = redactor.text(text_of(sql, dialect))
         self._note = shape
+        # Not when it is told: what its context closes is told when the request is off the stack.
+        self._times = _times(self._text)
         self._site = str(caller())
         self._busy = 0
         self._start = now()
@@ -86,8 +98,8 @@ class Statement:
 
     def _notes(self) -> str | None:
         rows = None if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
-        times = _times(self._text)
-        repeated = f"repeated: {ordinal(times)} time in this context" if times > 1 else None
+        often = f"repeated: {ordinal(self._times)} time in this context"
+        repeated = often if self._times > 1 else None
         return "; ".join(filter(None, (rows, self._note, repeated))) or None
 
 
