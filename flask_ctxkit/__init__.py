@@ -35,6 +35,7 @@ if t.TYPE_CHECKING:
     )
     from .extension import CtxKit
     from .globals import current_ctxkit
+    from .resources.resource import Resource
     from .resources.sql import SqlHelper
     from .session.renewal import regenerate_session
     from .session.revocation import revoke_sessions
@@ -56,6 +57,7 @@ __all__ = [
     "OutsideContextError",
     "PoolExhaustedError",
     "ReentranceError",
+    "Resource",
     "ResourceError",
     "RolledBackError",
     "SessionTooLargeError",
@@ -98,6 +100,7 @@ _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
     ),
     "extension": ("CtxKit",),
     "globals": ("current_ctxkit",),
+    "resources.resource": ("Resource",),
     "resources.sql": ("SqlHelper",),
     "session.renewal": ("regenerate_session",),
     "session.revocation": ("revoke_sessions",),

@@ -183,5 +183,7 @@ class CtxKit:
         made: Resource[t.Any] = Resource(name, open, close, ping)
         self._resources[name] = made
         for state in self._states:
-            register_closing(state.app)
+            app = state.app_or_none()
+            if app is not None:
+                register_closing(app)
         return made
