@@ -45,7 +45,9 @@ class Lineage:
         return max(0, moment - parent.ended)
 
     def settle(self, ended: int) -> None:
-        """The work ended. Work that starts itself again must not keep all that came before."""
+        """The work ended: keep nothing of the user's, and of work that starts itself again
+        not all that came before.
+        """
         self.outlived = self.outlived_ns(ended)
         if self.origin is not None:
-            self.origin = replace(self.origin, parent=None)
+            self.origin = replace(self.origin, parent=None, function=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import typing as t
+import weakref
 
 import pytest
 from flask import Flask, copy_current_request_context, g, request, session
@@ -284,6 +285,26 @@ def test_work_that_starts_itself_again_keeps_nothing_of_the_past() -> None:
     kept = [o for o in gc.get_objects() if type(o) is Recording and o.recorder is recorder]
     assert recorder.finished == 302
     assert len(kept) <= 100  # the store's last, its slow ones, and the last of each endpoint
+
+
+@pytest.mark.parametrize("start", [propagate, copy_current_request_context])
+def test_a_trace_keeps_nothing_of_the_work_itself(start: t.Any) -> None:
+    """Neither the function nor what its closure holds, once it has ended."""
+    shop = make()
+    held: list[weakref.ref[t.Any]] = []
+
+    class Large:
+        pass
+
+    def view() -> None:
+        large = Large()
+        held.append(weakref.ref(large))
+        in_thread(start(lambda: large))
+
+    served(shop, view)
+    gc.collect()
+    assert len(family(shop)[1]) == 1
+    assert held[0]() is None
 
 
 def test_the_story_says_who_and_what() -> None:
