@@ -581,6 +581,9 @@ def test_a_running_and_a_failed_trace_say_so_first(shop: t.Any, made: t.Any, run
     shop.bodies[path] = made.trace(exception=error, status=500, story=story)
     told = run("--url", shop.url, "show").lines
     assert told[1] == story[0]
+    # In debug mode the debugger answers an error, out of the kit's sight.
+    shop.bodies[path] = made.trace(exception=error, status=None, story=story)
+    assert "GET /cart → ✗ ZeroDivisionError in 41.8 ms" in run("--url", shop.url, "show").lines[0]
 
 
 def test_a_context_without_a_request_is_shown_by_its_name(

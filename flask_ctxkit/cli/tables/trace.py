@@ -69,9 +69,14 @@ def headline(trace: fields.Row) -> Cell:
     state = fields.text(trace, "state")
     took = duration(fields.number(trace, "duration_ms"))
     status = fields.number(trace, "status")
+    raised = fields.mapping(trace, "exception")
     answer: Cell
     if state == "running":
         answer = cell(Span("still running", "warning"))
+    elif status is None and raised:
+        # It went on to the server, which answered: with what, nobody here knows.
+        error = Span(f"✗ {fields.text(raised, 'type', '?')}", "error")
+        answer = (error, Span(f" in {took}", "strong"))
     elif status is None:
         answer = cell(f"{took}")
     else:
