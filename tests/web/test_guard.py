@@ -56,6 +56,16 @@ def test_a_missing_or_odd_peer_is_not_loopback(peer: t.Any) -> None:
     assert (access.look, access.values, access.reason) == (False, False, "peer")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Fly-Client-IP", "DO-Connecting-IP", "X-Vercel-Forwarded-For", "X-Amzn-Trace-Id",
+     "X-Forwarded-Client-Cert", "CDN-Loop", "Tailscale-User-Login", "CF-Connecting-IP"],
+)  # fmt: skip
+def test_what_hosts_and_tunnels_add_tells_of_a_proxy(name: str) -> None:
+    header = f"HTTP_{name.upper().replace('-', '_')}"
+    assert guard().access(environ(**{header: "203.0.113.9"})).reason == "proxy"
+
+
 @pytest.mark.parametrize("header", sorted(FORWARDING))
 def test_a_forwarded_request_is_not_local(header: str) -> None:
     """Also where the proxy sends an empty header, or names this machine."""
