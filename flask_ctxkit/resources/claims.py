@@ -53,6 +53,15 @@ def claims_of(ctx: t.Any) -> tuple[Claim, ...]:
 
 
 def _request() -> tuple[str, str] | None:
+    """Method and path of the current request, from its environ: a user's own class of request
+    may make anything of the attributes of these names.
+    """
     context = current_request_context()
     request = None if context is None else request_of(context)
-    return None if request is None else (request.method, request.path)
+    if request is None:
+        return None
+    environ = request.environ
+    path = environ.get("PATH_INFO") or "/"
+    return environ.get("REQUEST_METHOD", "?"), path.encode("latin-1", "replace").decode(
+        "utf-8", "replace"
+    )

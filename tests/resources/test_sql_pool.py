@@ -126,6 +126,19 @@ def test_a_context_manager_may_give_the_connection() -> None:
     assert db.status().held == 0
 
 
+def test_what_is_no_connection_is_refused(path: Path) -> None:
+    """A connection of SQLAlchemy's own kind, or one that must be awaited; and it is closed."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    with pytest.raises(CtxKitError, match="no DB-API connection: Connection"):
+        SqlHelper(engine.connect).fetchone("select 1")
+    assert str(SqlHelper(engine.raw_connection).status().pool) == "0 of 15"
+    engine.dispose()
+    with pytest.raises(CtxKitError, match=r"no DB-API connection: int\..* nothing that is awaited"):
+        SqlHelper(lambda: 5).fetchone("select 1")
+
+
 def test_a_drivers_connect_is_pool_enough(path: Path) -> None:
     """A connection for each block, closed at its end."""
     db = SqlHelper(lambda: sqlite3.connect(path))
@@ -195,7 +208,9 @@ def test_holders_are_told_with_unit_place_age_and_request(db: Helper) -> None:
 
     with db.connection():
         app.test_client().get("/reset/password=hunter2hunter2")
-    outer, first, second = seen
+        app.test_client().get("/reset/tée")
+    outer, first, second, *_, last = seen
+    assert last.request == "GET /reset/tée"
     assert [outer.depth, first.depth, second.depth] == [0, 1, 2]
     assert outer.seconds >= first.seconds >= second.seconds >= 0
     assert outer.request is None

@@ -81,12 +81,22 @@ class CallablePool:
 
     def take(self) -> Taken:
         found = self._connect()
-        if not hasattr(found, "cursor") and hasattr(found, "__enter__"):
-            return Taken(found.__enter__(), lambda: found.__exit__(None, None, None))
-        if _is_of(found, "dbutils"):
-            return Taken(_begun(found), found.close)
-        put = self._put
-        return Taken(found, found.close if put is None else lambda: put(found))
+        if hasattr(found, "cursor"):
+            if _is_of(found, "dbutils"):
+                return Taken(_begun(found), found.close)
+            put = self._put
+            return Taken(found, found.close if put is None else lambda: put(found))
+        if hasattr(found, "__enter__"):
+            connection = found.__enter__()
+            if hasattr(connection, "cursor"):
+                return Taken(connection, lambda: found.__exit__(None, None, None))
+            found.__exit__(None, None, None)
+        raise CtxKitError(
+            f"This is no DB-API connection: {type(found).__name__}. Hand SqlHelper() what returns one: "
+            "a driver's connect, an engine's raw_connection, PooledDB(...).connection; nothing "
+            "that is awaited.",
+            given=type(found).__name__,
+        )
 
     def is_lost(self, _error: BaseException, _connection: t.Any, /) -> bool:
         """False: the pool behind the callable looks for itself."""
