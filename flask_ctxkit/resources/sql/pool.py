@@ -92,9 +92,9 @@ class CallablePool:
                 return Taken(connection, lambda: found.__exit__(None, None, None))
             found.__exit__(None, None, None)
         raise CtxKitError(
-            f"This is no DB-API connection: {type(found).__name__}. Hand SqlHelper() what returns one: "
-            "a driver's connect, an engine's raw_connection, PooledDB(...).connection; nothing "
-            "that is awaited.",
+            f"This is no DB-API connection: {type(found).__name__}. Hand SqlHelper() what returns "
+            "one: a driver's connect, an engine's raw_connection, PooledDB(...).connection; "
+            "nothing that is awaited.",
             given=type(found).__name__,
         )
 
