@@ -546,6 +546,13 @@ def test_who_has_the_newest_state_gets_it_not_again() -> None:
     assert client.get(f"/_ctx/requests?since={since}").status_code == 200
 
 
+def test_one_request_matches_and_two_match() -> None:
+    client = visited(watched())
+    assert "1 request matches." in client.get("/_ctx/requests?method=GET").text
+    assert client.get("/").status_code == 200
+    assert "2 requests match." in client.get("/_ctx/requests?method=GET").text
+
+
 def test_json_since_a_trace_tells_only_newer_ones() -> None:
     client = visited(watched())
     since = body(client.get("/_ctx/requests.json"))["since"]
