@@ -13,6 +13,7 @@ import warnings
 
 from .. import internals
 from ..errors import CtxKitError, OutsideContextError
+from ..globals import kit_or_none
 from ..origin import KEY, MADE, Origin, calling
 from .captured import captured_by, captured_in
 from .snapshot import Snapshot
@@ -105,7 +106,8 @@ class Work:
         self._snapshot = Snapshot(whole) if whole is not None and whole.app is ctx.app else None
         frame = calling(sys._getframe(1), OUTSIDE)  # noqa: SLF001
         self._code, self._line, self._globals = frame.f_code, frame.f_lineno, frame.f_globals
-        self._parent = getattr(internals.whole_context(ctx), "_ctxkit", None)
+        kit = kit_or_none()
+        self._parent = None if kit is None else kit.recorder.current()
         self._captured = captured_by(function)
         if self._captured:
             self._warn(self._captured)

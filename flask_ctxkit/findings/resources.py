@@ -5,7 +5,6 @@ from __future__ import annotations
 import typing as t
 from dataclasses import dataclass
 
-from .facts import shared_context
 from .model import Evidence, Finding, Rule
 from .wording import named, short
 
@@ -40,7 +39,8 @@ def holdings(trace: Trace) -> list[Holding]:
     """What was open in *trace*, and for how long."""
     found: list[Holding] = []
     waiting: dict[tuple[str, str | None], list[Event]] = {}
-    for event in trace.events:
+    # By their starts: a thread may tell of an opening when the context already closes.
+    for event in sorted(trace.events, key=_started):
         if event.phase != "resource":
             continue
         if event.name.startswith(OPEN) and event.outcome == "ok":
@@ -63,7 +63,8 @@ def _holding(name: str, opened: Event, closed: Event | None, end: float) -> Hold
 def not_closed(trace: Trace, _known: Known) -> t.Iterator[Finding]:
     """A context ended, or was dropped, and what it opened stayed open."""
     # Of an over-long trace the middle is gone; a shared context closes at its own end.
-    if trace.state == "running" or trace.dropped_events or shared_context(trace) is not None:
+    shared = any(row.get("reused") for row in trace.contexts)
+    if trace.state == "running" or trace.dropped_events or shared:
         return
     for held in holdings(trace):
         if held.closed is None:

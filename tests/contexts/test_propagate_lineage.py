@@ -68,6 +68,19 @@ def pour() -> None:
     g.poured = request.path
 
 
+def test_a_request_in_an_outer_context_is_the_parent() -> None:
+    """Before Flask 3.2 it shares the application context, which is not its own."""
+    shop = make()
+    work = lambda: g.setdefault("poured", 1)
+    with shop.app_context():
+        served(shop, lambda: in_thread(propagate(work)))
+    traces = [*shop.extensions["ctxkit"].store.newest()]
+    (request_,) = [trace for trace in traces if trace.kind == "request"]
+    (task,) = [trace for trace in traces if trace.kind == "task"]
+    assert task.parent == request_.id
+    assert request_.children == (task.id,)
+
+
 @pytest.mark.parametrize("how", ["snapshot", "none"])
 @pytest.mark.parametrize("teardown", [True, False])
 def test_both_traces_name_each_other(how: t.Any, teardown: bool) -> None:

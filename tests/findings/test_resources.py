@@ -78,6 +78,7 @@ def test_what_is_not_known_to_be_open_is_not_told() -> None:
         trace_of(opened, state="running"),
         trace_of(opened, dropped_events=1),
         trace_of(opened, parent="00000002", contexts=({"reused": True},)),
+        trace_of(opened, contexts=({"reused": True},)),  # of one that was not recorded
         trace_of(step(0, "open db", 0, 0.1, outcome="raised")),
         trace_of(opened, step(1, "close db", 0.2, 0.3, outcome="raised")),
     ]
