@@ -29,7 +29,7 @@ from .trace.recorder import KEY, Recorder
 from .trace.recording import Recording, now
 from .trace.resources import ResourceSteps
 from .trace.signals import SignalSeam
-from .trace.site import HEADERS, make_site
+from .trace.site import HEADERS, WAITED, make_site
 from .trace.stores.memory import MemoryStore
 
 if t.TYPE_CHECKING:
@@ -81,7 +81,7 @@ class State:
         self.registry.on_leak = self._leaked
         self.registry.on_wrong_pop = self.pipeline.explain_leak
         self.registry.on_orphan = self.recorder.abandon
-        self.first = FirstRequest(self._call_first)
+        self.first = FirstRequest(self._call_first, self._waited_first)
         self.own_hooks: tuple[t.Callable[..., t.Any], ...] = ()
         self._lock = threading.Lock()
         self._resolved = False
@@ -118,6 +118,8 @@ class State:
                 return
             self.pages = app.debug if self.config.pages == "auto" else self.config.pages
             try:
+                # No rule is added after the first request.
+                self.redactor.hide_arguments(rule.rule for rule in app.url_map.iter_rules())
                 self.start_tracing(app)
                 if self.pages:
                     self._open_pages(app)
@@ -234,6 +236,14 @@ class State:
         app = self.app
         site, _ = make_site("before_first_request", function, app)
         wrap(site, app.ensure_sync(function), self.recorder)()
+
+    def _waited_first(self, start: int) -> None:
+        try:
+            recording = self.recorder.current() if self.tracing else None
+            if recording is not None:
+                recording.add((WAITED, start, now(), None, None))
+        except BaseException as own:
+            self.recorder.failed("before_first_request", own)
 
     def add_headers(self, recording: Recording, response: Response) -> None:
         """Give a viewer who may look the trace's id and the time that each phase took."""

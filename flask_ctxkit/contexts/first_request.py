@@ -6,6 +6,7 @@ import contextvars
 import os
 import sys
 import threading
+import time
 import typing as t
 
 from ..units import current_unit
@@ -23,11 +24,15 @@ class FirstRequest:
     request.
 
     :param call: calls one of the functions.
+    :param waited: told since when a unit waited for another one to run them, by
+        ``time.perf_counter_ns``.
     """
 
-    def __init__(self, call: t.Callable[[Function], t.Any]) -> None:
+    def __init__(
+        self, call: t.Callable[[Function], t.Any], waited: t.Callable[[int], t.Any] | None = None
+    ) -> None:
         self.functions: list[Function] = []
-        self._call = call
+        self._call, self._waited = call, waited
         self._ran = (0, 0)
         """The process, and how many functions ran in it."""
         self._locks: dict[int, threading.Lock] = {}
@@ -49,9 +54,12 @@ class FirstRequest:
         # One lock per process: a fork inherits a lock as it is, also held by a thread that
         # it has not. Made late, since gevent may patch locks after the app was loaded.
         lock = self._locks.setdefault(os.getpid(), threading.Lock())
+        start = time.perf_counter_ns()
         _acquire(lock)
         token = _running.set((*_running.get(), self))
         try:
+            if self._waited is not None and self.done:
+                self._waited(start)
             self._run()
         finally:
             _running.reset(token)

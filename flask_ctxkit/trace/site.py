@@ -44,6 +44,11 @@ HEADERS: t.Final = Site(
     "after_request", Definition("headers for the viewer", "flask_ctxkit", None, "flask_ctxkit")
 )
 """The kit's own headers, told like anyone's."""
+WAITED: t.Final = Site(
+    "before_first_request",
+    Definition("waited for another request", "flask_ctxkit", None, "flask_ctxkit"),
+)
+"""Another request ran what comes before the first one."""
 
 RECEIVERS: t.Final = flask_site("signal", "a receiver")
 

@@ -208,6 +208,37 @@ def test_it_stands_on_the_trace_of_the_request_that_ran_it() -> None:
     assert phases.index("before_first_request") < phases.index("view")
 
 
+def test_a_request_that_waited_says_so_on_its_trace() -> None:
+    """Else its time would be nobody's."""
+    app, kit = shop(CTXKIT_TRACE=True)
+    inside, leave = threading.Event(), threading.Event()
+
+    @kit.before_first_request
+    def warm_up() -> None:
+        inside.set()
+        leave.wait(20)
+
+    first = threading.Thread(target=lambda: app.test_client().get("/"))
+    first.start()
+    assert inside.wait(20)
+    second = threading.Thread(target=lambda: app.test_client().get("/"))
+    second.start()
+    time.sleep(0.1)
+    leave.set()
+    first.join()
+    second.join()
+    app.test_client().get("/")
+    steps = [
+        [(e.name.rpartition(".")[2], e.source, e.duration_us >= 40_000) for e in trace.events
+         if e.phase == "before_first_request"]
+        for trace in app.extensions["ctxkit"].store.newest()
+    ]  # fmt: skip
+    ran = ("warm_up", "this app", True)
+    waited = ("waited for another request", "flask_ctxkit", True)
+    assert steps[0] == []
+    assert sorted(steps[1:]) == sorted([[ran], [waited]])
+
+
 def test_greenlets_wait_for_each_other_without_patched_locks() -> None:
     """gevent may patch after the app was loaded, as gunicorn --preload does, or never."""
     app, kit = shop()
