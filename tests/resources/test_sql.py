@@ -245,6 +245,31 @@ def test_a_connection_that_was_interrupted_in_the_middle_is_given_up() -> None:
     assert driver.log == ["cursor", "close cursor", "invalidate"]
 
 
+def test_a_connection_that_is_cut_off_while_it_is_closed_is_given_up() -> None:
+    """The place in its pool is given back all the same."""
+
+    class Kill(BaseException):
+        pass
+
+    class Slow(CountedConnection):
+        kills: t.ClassVar = [Kill()]
+
+        def close(self) -> None:
+            self.counted.do("close")
+            if self.kills:
+                raise self.kills.pop()
+            self.counted.open -= 1
+
+    driver = Counted()
+    driver.open = 1
+    db = SqlHelper(lambda: Slow(driver))
+    with pytest.raises(Kill), db:
+        pass
+    assert driver.log == ["cursor", "close cursor", "commit", "close", "close"]
+    assert driver.open == 0
+    assert db.status().held == 0
+
+
 def test_a_connection_is_nobodys_after_its_block(db: Helper) -> None:
     """It may be somebody else's by then."""
     with db.connection() as connection:

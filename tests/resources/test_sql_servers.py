@@ -527,6 +527,41 @@ def test_a_child_process_leaves_the_parents_connections_alone(database: Database
         assert stored(database) == {"parent", "child", "later"}
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # threads of other tests
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("nested", ["connection", "savepoint"])
+def test_a_child_process_ends_no_block_of_its_parents(
+    database: Database, used: bool, nested: t.Any
+) -> None:
+    """It leaves them, well or by an error, and the parent commits."""
+
+    class LeavesError(Exception):
+        pass
+
+    def leave() -> None:
+        if used:
+            add(db, "child")
+        raise LeavesError
+
+    with from_url(database, pool_size=6, nested=nested) as db:
+        parent = os.getpid()
+        try:
+            with db as outer, db.connection() as pair, db.transaction(), db as inner:
+                for number, cursor in enumerate([outer, pair.cursor(), inner]):
+                    add(cursor, f"parent {number}")
+                child = os.fork()
+                if child == 0:
+                    leave()
+                assert os.waitpid(child, 0)[1] == 0
+        except BaseException as error:
+            if os.getpid() == parent:
+                raise
+            os._exit(0 if type(error) is LeavesError else 1)
+        assert nothing_is_out(db)
+        wanted = {"parent 0", "parent 1", "parent 2", *(["child"] if used else [])}
+        assert stored(database) == wanted
+
+
 GREENLETS = """
 import gevent.monkey; gevent.monkey.patch_all()
 import sys, warnings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import typing as t
 
 from ...errors import RolledBackError
@@ -68,6 +69,11 @@ class Connection(t.Generic[R]):
                 where=str(self.claim.site),
             )
         return self
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a parent process took it."""
+        return self.claim.unit.worker != os.getpid()
 
     # ---------------------------------------------------------------------- cursors
 
@@ -183,7 +189,12 @@ class Connection(t.Generic[R]):
     # -------------------------------------------------------------------------- end
 
     def end(self, error: BaseException | None) -> None:
-        """Commit, or roll back after *error*, and give the connection back, whatever fails."""
+        """Commit, or roll back after *error*, and give the connection back, whatever fails.
+
+        In a child that was forked meanwhile nothing is done: it is the parent's.
+        """
+        if self.is_inherited:
+            return
         try:
             self.close_cursors()
             if self._taken is None:
@@ -226,6 +237,9 @@ class Connection(t.Generic[R]):
             # A close that failed may not have got far: a second one gives the place back.
             if self._try("close", name, call, note) is not None:
                 self._try("close", name, lambda: discard(taken), note)
+        except BaseException:  # cut off: a kill, a timeout of gevent's, Ctrl-C
+            self._try("close", name, lambda: discard(taken), note)
+            raise
         finally:
             self._ledger.held.pop(self.claim, None)
             self.claim.end()

@@ -76,7 +76,9 @@ class Ledger(t.Generic[R]):
         self.lock = threading.RLock()
         self._redactor = Redactor()
         self._pid = os.getpid()
-        self._inherited: list[object] = []
+        self.inherited: dict[Unit, list[Level[R]]] = {}
+        """The stacks of the parent process, in a child."""
+        self._kept: list[object] = []
 
     def take(self, unit: Unit, depth: int) -> Connection[R]:
         """A connection for *unit*.
@@ -85,21 +87,27 @@ class Ledger(t.Generic[R]):
         """
         claim = Claim(self.name, depth, unit)
         self.waiting[claim] = None
-        raised: BaseException | None = None
+        connection: Connection[R] | None = None
         try:
             self.held[claim] = connection = Connection(self, claim, self._taken(claim))
             claim.granted = True
+            self._tell(claim)
         except BaseException as error:
-            raised = error
-            claim.end()
+            if connection is not None:
+                connection.end(error)
+            else:
+                claim.end()
+                self._tell(claim, error)
             raise
         finally:
             self.waiting.pop(claim, None)
-            if is_watched():
-                note = None if raised is not None else self._note(depth)
-                where = str(claim.site)
-                tell(Step("open", f"open {self.name}", where, claim.since, now(), raised, note))
         return connection
+
+    def _tell(self, claim: Claim, error: BaseException | None = None) -> None:
+        if is_watched():
+            note = self._note(claim.depth) if error is None else None
+            where = str(claim.site)
+            tell(Step("open", f"open {self.name}", where, claim.since, now(), error, note))
 
     def _taken(self, claim: Claim) -> Taken:
         try:
@@ -131,7 +139,8 @@ class Ledger(t.Generic[R]):
         It is kept all the same: what is let go of is rolled back, over the parent's socket.
         """
         if self._pid != os.getpid():
-            self._inherited.append((self.held, self.waiting, self.stacks))
+            self._kept.append((self.held, self.waiting, self.inherited))
+            self.inherited = self.stacks
             self.held, self.waiting, self.stacks = {}, {}, {}
             self._pid = os.getpid()
 

@@ -60,7 +60,7 @@ class Level(t.Generic[R]):
                 )
         elif self.savepoint is None:
             self.connection.end(error)
-        else:
+        elif not self.connection.is_inherited:
             _end_savepoint(self, error)
 
 
@@ -140,7 +140,7 @@ def level_of(ledger: Ledger[R], frame: FrameType) -> Level[R] | None:
     if own and own[-1].frame is frame:
         return own[-1]
     with ledger.lock:
-        for stack in ledger.stacks.values():
+        for stack in [*ledger.stacks.values(), *ledger.inherited.values()]:
             for level in reversed(stack):
                 if level.frame is frame:
                     return level
