@@ -107,9 +107,9 @@ class Scope:
         try:
             value, close = recipe.open()
         except BaseException as error:
-            _tell("open", slot, start, error)
+            _tell("open", slot, start, now(), error)
             raise
-        _tell("open", slot, start, None)
+        end = now()
         self._tallies.opened(slot.name)
         if not self._stack:
             self._tallies.keep(self)
@@ -117,6 +117,8 @@ class Scope:
         self._stack.append(opened)
         if self.ended:
             self._too_late(opened)
+        # Told last: the trace of a context that ended just now need not learn of it.
+        _tell("open", slot, start, end, None)
         return value
 
     def _too_late(self, opened: _Open) -> None:
@@ -184,7 +186,7 @@ class Scope:
             self._closed.add(opened.recipe)
         if self.slots.get(opened.recipe) is slot:
             del self.slots[opened.recipe]
-        _tell("close", slot, start, failure)
+        _tell("close", slot, start, now(), failure)
         self._tallies.closed(slot.name, failed=failure is not None, forgotten=self._is_lost)
         if failure is not None:
             logger.error(
@@ -229,28 +231,30 @@ class Scope:
     def holders(self) -> tuple[Holder, ...]:
         """What is opened, open or being closed, in the order of opening."""
         closing = self._closing
-        open_now = [*self._stack, *([closing] if closing is not None else [])]
-        slots = [opened.slot for opened in open_now]
-        making = [slot for slot in list(self.slots.values()) if slot.state == "making"]
+        slots = [opened.slot for opened in self._stack]
+        slots += [] if closing is None else [closing.slot]
+        slots += [slot for slot in list(self.slots.values()) if slot.state == "making"]
         moment = now()
         return tuple(
-            Holder(
-                resource=slot.name,
-                unit=slot.unit,
-                where=slot.where,
-                age_s=(moment - slot.since) / 1e9,
-                state="closing" if closing is not None and slot is closing.slot
-                else "opening" if slot.state == "making" else "open",
-            )
-            for slot in (*slots, *(slot for slot in making if slot not in slots))
-        )  # fmt: skip
+            Holder(slot.name, slot.unit, slot.where, (moment - slot.since) / 1e9, self._state(slot))
+            for slot in dict.fromkeys(slots)
+        )
+
+    def _state(self, slot: Slot) -> t.Literal["opening", "open", "closing"]:
+        if slot.state == "making":
+            return "opening"
+        return "open" if self._closing is None or self._closing.slot is not slot else "closing"
 
 
 def _tell(
-    action: t.Literal["open", "close"], slot: Slot, start: int, error: BaseException | None
+    action: t.Literal["open", "close"],
+    slot: Slot,
+    start: int,
+    end: int,
+    error: BaseException | None,
 ) -> None:
     if is_watched():
-        tell(Step(action, f"{action} {slot.name}", slot.where, start, now(), error))
+        tell(Step(action, f"{action} {slot.name}", slot.where, start, end, error))
 
 
 def closed(what: str) -> ClosedContextError:
