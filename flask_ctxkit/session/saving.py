@@ -171,22 +171,41 @@ class SavingInterface(OpeningInterface):
                 session.after_save = ignore
             raise
         cookie = Cookie(self.get_cookie_name(app), value, self.cookie_attributes(app))
-        known: dict[str, t.Any] = {}
+        parts = 1
         if self.size == "warn":
             response.set_cookie(cookie.name, value, expires=expires, **cookie.attributes)
         else:
-            parts = self._within_budget(cookie, expires)
+            parts = self._send_parts(response, cookie, expires)
             if not parts:
                 self._refuse(app, session, cookie, expires, code)
                 return
+        vary_by_cookie(response)
+        known: dict[str, t.Any] = {"names": names}
+        if parts > 1:
+            code, known = "split", {**known, "count": parts, "size": len(value)}
+        elif code == "reissued" and isinstance(session, CtxSession) and session.opening is not None:
+            known["age"] = session.opening.age
+        self._judge_saving(app, session, response, cookie, code=code, known=known)
+
+    def _send_parts(self, response: Response, cookie: Cookie, expires: datetime | None) -> int:
+        """Set *cookie*, in parts where that is asked for; how many. 0 where it is too large."""
+        parts = self._within_budget(cookie, expires)
+        if parts:
             split.send(response, parts, expires)
             if self.size == "split":
                 split.drop(response, cookie.name, cookie.attributes, len(parts))
-            if len(parts) > 1:
-                code, known = "split", {"count": len(parts), "size": len(value)}
-        if code == "reissued" and isinstance(session, CtxSession) and session.opening is not None:
-            known["age"] = session.opening.age
-        vary_by_cookie(response)
+        return len(parts)
+
+    def _judge_saving(
+        self,
+        app: Flask,
+        session: SessionMixin,
+        response: Response,
+        cookie: Cookie,
+        *,
+        code: str,
+        known: dict[str, t.Any],
+    ) -> None:
         try:
             problem, found = diagnosis.saving(cookie, partial(last_cookie, response))
         except Exception as own:  # this is watching: the response goes out all the same
@@ -194,11 +213,10 @@ class SavingInterface(OpeningInterface):
             return
 
         def proof() -> dict[str, t.Any]:
-            size = len(last_cookie(response))
-            evidence = {"size": size, "names": diagnosis.listed(names), **cookie.attributes}
+            evidence = {"size": len(last_cookie(response)), **cookie.attributes}
             if problem == "over-budget":
                 evidence["largest"] = diagnosis.largest(self._sizes(session))
-            return {**evidence, **known, **found}
+            return {**evidence, **known, "names": diagnosis.listed(known["names"]), **found}
 
         self._judge.give(app, "save", code if problem == "saved" else problem, proof=proof)
 
