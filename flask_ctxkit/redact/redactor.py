@@ -100,6 +100,12 @@ class Redactor:
     def _is_harmless(self, name: str) -> bool:
         return self._names.reason(name) is None and name not in self._cookies
 
+    def hide_arguments(self, rules: t.Iterable[str]) -> None:
+        """Hide, in each URL from now on, what stands where one of *rules* has an argument with a
+        secret name: the token of ``/reset/<token>``.
+        """
+        self._texts.hide_arguments(rules)
+
     def secret_name(self, name: str) -> str | None:
         """Why *name* is secret (``'name contains "csrf"'``), or None."""
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import typing as t
 from urllib.parse import unquote_plus
 
+from .paths import MOST, SecretPath, secret_path
 from .shapes import DOTS, shape_of, without_shapes
 
 if t.TYPE_CHECKING:
@@ -49,7 +51,7 @@ class SecretTexts:
     :param cookies: names of the session cookies: what is assigned to one is secret.
     """
 
-    __slots__ = ("_cookies", "_harmless", "_names")
+    __slots__ = ("_cookies", "_harmless", "_names", "_paths")
 
     def __init__(self, names: SecretNames, cookies: t.Iterable[str] = ()) -> None:
         self._names = names
@@ -57,6 +59,12 @@ class SecretTexts:
         # The same headers, paths and session values come with every request. Only texts that
         # are shown anyway are kept, and few of them.
         self._harmless: set[str] = set()
+        self._paths: tuple[SecretPath, ...] = ()
+
+    def hide_arguments(self, rules: t.Iterable[str]) -> None:
+        """Hide, in URLs, what stands where one of *rules* has an argument of a secret name."""
+        found = (secret_path(rule, self._secret) for rule in rules)
+        self._paths = tuple(itertools.islice(filter(None, found), MOST))
 
     def reason(self, text: str) -> str | None:
         """Why *text* looks like a secret or holds one, or None.
@@ -103,6 +111,8 @@ class SecretTexts:
 
     def url(self, text: str) -> str:
         """A URL, its path or its query without user name, password and secret parameters."""
+        for path in self._paths:
+            text = path.hidden(text)
         if "=" not in text:
             return self.scrubbed(text)
         return "".join(map(self._parameter, _SEPARATOR.split(without_shapes(text))))
