@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask, render_template
 
 from . import account, background, commands, database, lifetimes, machinery, mistakes, shop, tour
-from .extensions import kit
+from .extensions import kit, season
 from .secret import secret_key
 from .switchboard import Switchboard
 
@@ -37,6 +37,7 @@ def build(config: t.Mapping[str, t.Any] | None, planted: t.Collection[str] = ())
         app.secret_key = secret_key(instance)
 
     kit.init_app(app)
+    season.init_app(app)
     for part in (background, database, account, shop, lifetimes, machinery, tour, commands):
         part.init_app(app)
     mistakes.init_app(app, planted)

@@ -1,16 +1,18 @@
-"""Work beside the requests: threads, each with an application context of its own."""
+"""Work beside the requests: threads, and a kitchen whose every job has a context of its own."""
 
 from __future__ import annotations
 
 import threading
 import time
 import typing as t
+from contextlib import contextmanager
 
-from flask import current_app
+from flask import current_app, g
 
-from flask_ctxkit import unwrap
+from flask_ctxkit import ContextExecutor, unwrap
 
-from .database import change
+from .database import db, menu
+from .extensions import kit
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -18,6 +20,7 @@ if t.TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     app.extensions["threads"] = set()
+    app.extensions["kitchen"] = ContextExecutor(4, g=["guest"], thread_name_prefix="kitchen")
 
 
 def start(name: str, work: t.Callable[..., object], *values: t.Any) -> threading.Thread:
@@ -37,9 +40,27 @@ def start(name: str, work: t.Callable[..., object], *values: t.Any) -> threading
     return thread
 
 
-def brew(app: Flask, number: int) -> None:
-    """Make the tea of order *number*."""
-    # The request's context ends with the request, so this work pushes one of its own.
-    with app.app_context():
-        time.sleep(app.config["BREW_SECONDS"])
-        change("UPDATE tea_order SET state = 'served' WHERE id = ?", number)
+@contextmanager
+def heat_kettle() -> t.Iterator[str]:
+    """Hot as long as the context that asked for it, and off in any case."""
+    current_app.logger.info("the kettle is on")
+    try:
+        yield "hot"
+    finally:
+        current_app.logger.info("the kettle is off")
+
+
+kettle = kit.resource("kettle", heat_kettle)
+
+
+def start_brewing(number: int, tea_id: int) -> None:
+    """Have the kitchen make order *number*. The job takes ``g.guest`` along, and nothing else."""
+    current_app.extensions["kitchen"].submit(brew, number, tea_id)
+
+
+def brew(number: int, tea_id: int) -> None:
+    kettle()
+    time.sleep(current_app.config["BREW_SECONDS"])
+    db.execute("UPDATE tea_order SET state = 'served' WHERE id = ?", number)
+    who = g.guest.name if g.guest else "a guest"
+    current_app.logger.info("%s for %s", menu()[tea_id]["name"], who)

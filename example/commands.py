@@ -8,7 +8,7 @@ import click
 from flask import g
 from flask.cli import with_appcontext
 
-from .database import change, rows
+from .database import db
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -24,6 +24,9 @@ def init_app(app: Flask) -> None:
 def restock(tins: int) -> None:
     """Fill the shelves."""
     g.reason = "the shelves looked empty"
-    for found in rows("SELECT id, name FROM tea"):
-        change("UPDATE tea SET tins = ? WHERE id = ?", tins, found["id"])
-        click.echo(f"{found['name']}: {tins} tins")
+    with db as cursor:
+        teas = cursor.execute("SELECT id, name FROM tea").fetchall()
+        filled = [(tins, tea["id"]) for tea in teas]
+        cursor.executemany("UPDATE tea SET tins = ? WHERE id = ?", filled)
+    for tea in teas:
+        click.echo(f"{tea['name']}: {tins} tins")

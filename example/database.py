@@ -1,16 +1,24 @@
-"""SQLite: one connection per context, opened at first use, closed at the context's end."""
+"""SQLite: a pool per app, one connection for what a context reads, blocks for what it writes."""
 
 from __future__ import annotations
 
-import sqlite3
 import typing as t
-from contextlib import closing
 from pathlib import Path
 
-from flask import current_app, g
+from flask import current_app
+
+from flask_ctxkit import LocalProxy, SqlHelper
+
+from .extensions import kit
 
 if t.TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from flask import Flask
+
+    from flask_ctxkit.resources.sql import Cursor
+
+Row = dict[str, t.Any]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS tea (
@@ -32,38 +40,55 @@ TEAS = [
 ]
 
 
+# The pool lives as long as the app; the proxy leads to that of the current one.
+db = t.cast("SqlHelper[Row]", LocalProxy(lambda: current_app.extensions["database"]))
+
+
 def init_app(app: Flask) -> None:
     file = Path(app.config["DATABASE"])
     file.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(file)) as db, db:
-        db.executescript(SCHEMA)
-        db.executemany(
+    helper = SqlHelper.from_url(f"sqlite:///{file}", rows="dict")
+    app.extensions["database"] = helper
+    with helper as cursor:
+        for statement in SCHEMA.split(";"):
+            cursor.execute(statement)
+        cursor.executemany(
             "INSERT OR IGNORE INTO tea (name, origin, taste, cents, tins) VALUES (?, ?, ?, ?, ?)",
             TEAS,
         )
-    app.teardown_appcontext(close_connection)
 
 
-def connection() -> sqlite3.Connection:
-    """The connection of this context."""
-    if "db" not in g:
-        # An async view runs in another thread than the teardown that closes the connection.
-        g.db = sqlite3.connect(current_app.config["DATABASE"], check_same_thread=False)
-        g.db.row_factory = sqlite3.Row
-    return t.cast("sqlite3.Connection", g.db)
+def open_reader() -> AbstractContextManager[Cursor[Row]]:
+    return db.cursor()
 
 
-def close_connection(error: BaseException | None) -> None:
-    db = g.pop("db", None)
-    if db is not None:
-        db.close()
+def ask(cursor: Cursor[Row]) -> None:
+    cursor.execute("SELECT 1")
 
 
-def rows(sql: str, *values: t.Any) -> list[sqlite3.Row]:
-    return connection().execute(sql, values).fetchall()
+# What a context reads with: taken at its first question, given back when the context ends.
+reader = kit.resource("reader", open_reader, ping=ask)
 
 
-def change(sql: str, *values: t.Any) -> int:
-    """Run one statement; its new row's number comes back."""
-    with connection() as db:
-        return db.execute(sql, values).lastrowid or 0
+@kit.cached
+def menu() -> dict[int, Row]:
+    """All teas by number. However often a context asks, the database is asked once."""
+    return {tea["id"]: tea for tea in reader().execute("SELECT * FROM tea ORDER BY id").fetchall()}
+
+
+class SoldOutError(Exception):
+    """There is no tin left."""
+
+
+def place_order(guest: str, tea_id: int) -> int:
+    """Order one tea, wholly or not at all; the order's number comes back.
+
+    :raises SoldOutError: where nothing was changed.
+    """
+    with db.transaction() as cursor:
+        cursor.execute("INSERT INTO tea_order (guest, tea_id) VALUES (?, ?)", guest, tea_id)
+        number = int(cursor.lastrowid)
+        cursor.execute("UPDATE tea SET tins = tins - 1 WHERE id = ? AND tins > 0", tea_id)
+        if not cursor.rowcount:
+            raise SoldOutError
+        return number

@@ -1,4 +1,4 @@
-"""Blueprint: the machinery itself: stacks, thread-locals that can be listed, proxies."""
+"""Blueprint: the machinery itself: stacks, thread-locals that can be listed, proxies, cursors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, current_app, g, render_template, request
 from flask_ctxkit import Local, LocalProxy, LocalStack, unwrap
 
 from .background import start
+from .database import db
 from .tour import see
 
 if t.TYPE_CHECKING:
@@ -60,6 +61,26 @@ def wait_on_tables(app: Flask, name: str, everyone: threading.Barrier) -> None:
         pots.push(pot)
     everyone.wait()
     threading.Event().wait(app.config["NAP_SECONDS"])
+
+
+@machinery.get("/cursors")
+def cursors() -> str:
+    """Blocks inside one another, and a pair apart; after each step, what this thread has out."""
+    steps = [("before", db.status())]
+    with db as outer:
+        teas = outer.execute("SELECT count(*) AS n FROM tea").fetchone()
+        steps.append(("with db as outer", db.status()))
+        with db as inner:
+            orders = inner.execute("SELECT count(*) AS n FROM tea_order").fetchone()
+            steps.append(("with db as inner", db.status()))
+            with db.cursor() as apart:
+                apart.execute("SELECT 1")
+                steps.append(("with db.cursor() as apart", db.status()))
+                holders = db.holders()
+    steps.append(("after", db.status()))
+    return render_template(
+        "cursors.html", steps=steps, holders=holders, teas=teas["n"], orders=orders["n"]
+    )
 
 
 @machinery.get("/proxies")

@@ -1,4 +1,4 @@
-"""Blueprint: the "break it" page, whose switches plant the mistakes of ``planted.py``."""
+"""Blueprint: the "break it" page, whose switches plant mistakes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flask import Blueprint, abort, current_app, redirect, render_template, url_
 
 from flask_ctxkit import current_ctxkit, report
 
-from . import planted
+from . import borrowed, planted
 from .background import start
 
 if t.TYPE_CHECKING:
@@ -142,6 +142,54 @@ MISTAKES = {
             ("g-reopened",),
             "What was closed is opened again",
             "One teardown function closes the ledger, the next one looks something up in it.",
+        ),
+        Mistake(
+            borrowed.connection_kept,
+            ("resource-not-closed",),
+            "A connection is never given back",
+            "A generator reads rows inside a block, and nobody reads it to its end.",
+        ),
+        Mistake(
+            borrowed.slow_call_inside,
+            ("resource-held-while-slow",),
+            "A connection waits for somebody else",
+            "The bank is asked for the rate of the day while the block is open.",
+        ),
+        Mistake(
+            borrowed.pool_too_narrow,
+            ("pool-exhausted",),
+            "The pool runs dry",
+            "A function opens a block of its own, and its caller holds the only connection.",
+        ),
+        Mistake(
+            borrowed.question_in_a_loop,
+            ("statement-repeated",),
+            "A question is asked in a loop",
+            "Twelve statements, where one would bring all the rows.",
+        ),
+        Mistake(
+            borrowed.one_copy_for_two,
+            ("context-copy-shared",),
+            "Two workers share one copy of a context",
+            "The function is copied once and started twice: both push the same context.",
+        ),
+        Mistake(
+            borrowed.proxy_handed_over,
+            ("work-proxy-captured",),
+            "A thread is handed a proxy",
+            "It is given session, which asks anew, over there, which session is meant.",
+        ),
+        Mistake(
+            borrowed.table_left_behind,
+            ("work-without-g",),
+            "Work elsewhere expects the request's g",
+            "It has a context of its own, and nobody said what to take along.",
+        ),
+        Mistake(
+            borrowed.mail_after_the_answer,
+            ("work-outlives-request",),
+            "Work goes on when its request has ended",
+            "It shares the request's own context, whose files and session are gone by then.",
         ),
         Mistake(
             planted.weak_secret,

@@ -24,8 +24,8 @@ from flask import (
 
 from flask_ctxkit import unwrap
 
-from .background import brew, start
-from .database import change, rows
+from .background import start_brewing
+from .database import Row, SoldOutError, db, menu, place_order, reader
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -50,8 +50,7 @@ def log_order(app: Flask, number: int) -> None:
 def find_tea(endpoint: str | None, values: dict[str, t.Any] | None) -> None:
     """Every URL with a tea's number finds its tea here, once."""
     if values and "tea_id" in values:
-        found = rows("SELECT * FROM tea WHERE id = ?", values["tea_id"])
-        g.tea = found[0] if found else abort(404, "We have no such tea.")
+        g.tea = menu().get(values["tea_id"]) or abort(404, "We have no such tea.")
 
 
 @shop.before_request
@@ -65,6 +64,12 @@ def tell_kitchen_time(response: Response) -> Response:
     return response
 
 
+@shop.teardown_request
+def log_failure(error: BaseException | None) -> None:
+    if error is not None:
+        current_app.logger.warning("%s failed: %s", request.endpoint, error)
+
+
 @shop.app_context_processor
 def count_cart() -> dict[str, t.Any]:
     return {"cart_size": len(session.get("cart", []))}
@@ -72,12 +77,13 @@ def count_cart() -> dict[str, t.Any]:
 
 @shop.get("/teas")
 def teas() -> str:
-    return render_template("teas.html", teas=rows("SELECT * FROM tea ORDER BY id"))
+    return render_template("teas.html", teas=menu().values())
 
 
 @shop.get("/teas/<int:tea_id>")
 def tea(tea_id: int) -> str:
-    return render_template("tea.html", tea=g.tea)
+    beside = [other for other in menu().values() if abs(other["id"] - tea_id) == 1]
+    return render_template("tea.html", tea=g.tea, beside=beside)
 
 
 @shop.post("/cart/<int:tea_id>")
@@ -95,18 +101,23 @@ def add(tea_id: int) -> Response:
 
 @shop.get("/cart")
 def cart() -> str:
-    known = {row["id"]: row for row in rows("SELECT * FROM tea")}
-    chosen = [known[number] for number in session.get("cart", []) if number in known]
+    chosen = [menu()[number] for number in session.get("cart", []) if number in menu()]
     return render_template("cart.html", chosen=chosen)
 
 
 @shop.post("/orders")
 def order() -> Response:
     guest = g.guest.name if g.guest else "a guest"
-    for tea_id in session.pop("cart", []):
-        number = change("INSERT INTO tea_order (guest, tea_id) VALUES (?, ?)", guest, tea_id)
+    placed: dict[int, int] = {}
+    with db:  # one transaction for the cart, in which each tea is one of its own
+        for tea_id in session.pop("cart", []):
+            try:
+                placed[place_order(guest, tea_id)] = tea_id
+            except SoldOutError:
+                flash(f"{menu()[tea_id]['name']} is sold out.")
+    for number, tea_id in placed.items():
         order_placed.send(unwrap(current_app), number=number)
-        start(f"brew-{number}", brew, number)
+        start_brewing(number, tea_id)
     return redirect(url_for("shop.orders"))
 
 
@@ -115,17 +126,19 @@ def orders() -> str:
     return render_template("orders.html", orders=latest_orders(20))
 
 
-def latest_orders(limit: int) -> list[t.Any]:
-    return rows(
-        "SELECT tea_order.*, tea.name FROM tea_order JOIN tea ON tea.id = tea_id"
-        " ORDER BY tea_order.id DESC LIMIT ?",
-        limit,
-    )
+def latest_orders(limit: int) -> list[Row]:
+    with db as cursor:
+        cursor.execute(
+            "SELECT tea_order.*, tea.name FROM tea_order JOIN tea ON tea.id = tea_id"
+            " ORDER BY tea_order.id DESC LIMIT ?",
+            limit,
+        )
+        return cursor.fetchall()
 
 
 @shop.get("/orders.txt")
 def feed() -> Response:
-    """Streamed: one line at a time, from the database of the still open context."""
+    """Streamed one line at a time, while the connection serves others long since."""
 
     def lines() -> t.Iterator[str]:
         for found in latest_orders(10):
@@ -140,27 +153,28 @@ def feed() -> Response:
 def report() -> str:
     """Slow on purpose: it counts every tin by hand."""
     time.sleep(min(request.args.get("seconds", 1.2, type=float), LONGEST_NAP))
-    (counted,) = rows("SELECT count(*) AS kinds, sum(tins) AS tins FROM tea")
-    text = f"{counted['tins']} tins of {counted['kinds']} teas."
+    counted = reader().execute("SELECT count(*) AS kinds, sum(tins) AS tins FROM tea").fetchone()
+    text = "{tins} tins of {kinds} teas.".format_map(counted)
     return render_template("message.html", title="Counted by hand", text=text)
 
 
 @shop.get("/suppliers")
 async def suppliers() -> str:
     """Async: asks three suppliers at the same time."""
-    answers = await asyncio.gather(*(ask(place) for place in ("Fuding", "Anxi", "Wuyi")))
+    answers = await asyncio.gather(*(ask(origin) for origin in ("Fuding", "Anxi", "Wuyi")))
     return render_template("message.html", title="Our suppliers say", text=" ".join(answers))
 
 
-async def ask(place: str) -> str:
+async def ask(origin: str) -> str:
     await asyncio.sleep(0.05)
-    return f"{place}: {rows('SELECT count(*) FROM tea WHERE origin = ?', place)[0][0]} on the boat."
+    known = sum(tea["origin"] == origin for tea in menu().values())
+    return f"{origin}: {known} on the boat."
 
 
 @shop.get("/refunds")
 def refunds() -> str:
     """Fails: nobody ever asked for a refund, and the average of none is not a number."""
-    refunded = rows(
+    refunded = db.fetchall(
         "SELECT cents FROM tea_order JOIN tea ON tea.id = tea_id WHERE state = 'refunded'"
     )
     return f"On average {sum(row['cents'] for row in refunded) / len(refunded):.2f}"

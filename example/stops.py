@@ -124,12 +124,12 @@ STOPS = (
     ),
     Stop(
         "g: born with the context, dead at the pop",
-        "load_guest puts the guest on g, the first query puts the database there, and the teardown "
-        "takes it away: the column on the right of a trace.",
+        "One hook puts the guest on g, another one the tea, a third the time: the column on the "
+        "right of a trace. With the pop all of it is gone.",
         do=(Link("Look at one tea", "/teas/4"),),
         see=(
             Link("The latest request", "/requests/latest"),
-            Link("Who has a db on g", "/requests?q=g:db"),
+            Link("Who has a tea on g", "/requests?q=g:tea"),
         ),
         say="flask ctx show /teas/4",
     ),
@@ -139,6 +139,55 @@ STOPS = (
         "once more from another browser.",
         do=(Link("Count the cups", "/lifetimes"),),
         say="flask --app example ctx where cups",
+    ),
+    Stop(
+        "Opened once, closed in reverse",
+        "A hook and the view both ask for the menu: it is read once per context. What a context "
+        "opens it closes at its end, the last one first, and on the way each statement is noted "
+        "with its rows and its line.",
+        do=(Link("Look at one tea", "/teas/2"),),
+        see=(
+            Link("The latest request", "/requests/latest"),
+            Link("Ask each resource now", "/app#resources"),
+        ),
+        say="flask --app example ctx app resources",
+    ),
+    Stop(
+        "Cursors on a stack",
+        "with db as cursor, inside another one: each thread has a stack of them over one pool, "
+        "and a transaction that fails takes back only what was done in it.",
+        do=(
+            Link("Lay cursors on the stack", "/cursors"),
+            Link("Put a tea into the cart", "/cart/1", post=True),
+            Link("Order it, in a transaction", "/orders", post=True),
+        ),
+        see=(Link("The latest request", "/requests/latest"),),
+        say="flask ctx show latest",
+    ),
+    Stop(
+        "Work that outlives its request",
+        "Tea is brewed in a pool of threads, after the answer. Each job has a context of its own, "
+        "takes the guest along and holds a kettle; its trace names the request that started it, "
+        "and that one names the job.",
+        do=(Link("Order a pot and look", "/tour/pot", post=True),),
+        see=(
+            Link("Who holds a kettle", "/live"),
+            Link("The jobs", "/requests?kind=task"),
+        ),
+        say="flask ctx live",
+    ),
+    Stop(
+        "Code from before Flask 3",
+        "season.py still imports _request_ctx_stack, and runs. The doctor reads all source that "
+        "the app is made of and says what to write instead.",
+        do=(Link("Ask for the season", "/teas"),),
+        say="flask --app example ctx doctor",
+    ),
+    Stop(
+        "In tests",
+        "The same traces, as fixtures of pytest: what ran, what was saved, what was closed. A test "
+        "that leaves a context behind fails.",
+        say="pytest example/tests",
     ),
     Stop(
         "Break it",

@@ -22,8 +22,9 @@ from flask.cli import ScriptInfo
 
 from flask_ctxkit import current_ctxkit
 
-from .background import start
+from .background import start, start_brewing
 from .commands import restock
+from .database import SoldOutError, menu, place_order
 from .extensions import kit
 from .stops import STOPS
 
@@ -98,6 +99,17 @@ def start_naps() -> AnyResponse:
 
 def visit(app: Flask, path: str) -> None:
     app.test_client().get(path, buffered=True)  # else the stream would wait to be read
+
+
+@tour.post("/tour/pot")
+def order_pot() -> AnyResponse:
+    """A pot of Iron Goddess for the house: this request is answered long before it is brewed."""
+    try:
+        start_brewing(place_order("the house", 3), 3)
+    except SoldOutError:
+        flash(f"{menu()[3]['name']} is sold out. Restock first.")
+        return redirect(url_for("tour.guide"))
+    return see("/live")
 
 
 @tour.post("/tour/restock")

@@ -17,7 +17,9 @@ import pytest
 from markupsafe import escape
 
 from example import create_app
+from example.database import db
 from example.mistakes import MISTAKES, Mistake
+from example.season import NAMES
 from example.stops import STOPS, Link
 
 if t.TYPE_CHECKING:
@@ -26,6 +28,7 @@ if t.TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 FAILING = "/refunds"
+ROOT = Path(__file__).parent.parent
 # Named neither app nor client: pytest-flask would push a request context around each test.
 
 
@@ -53,6 +56,7 @@ def finish(app: Flask) -> None:
     """Wait for all threads that the app has started."""
     board = app.extensions["switchboard"]
     for built in (app, board.current):
+        built.extensions["kitchen"].shutdown()
         for thread in list(built.extensions["threads"]):
             thread.join(20)
             assert not thread.is_alive()
@@ -147,7 +151,7 @@ def test_row_7_tables_of_the_start(visitor: FlaskClient) -> None:
     assert {"shop.teas", "account.login"} <= {route["endpoint"] for route in start["routes"]}
     steps = ask(visitor, "/hooks.json?method=GET&path=/teas/1")["hooks"]["steps"]
     names = [step["function"].rpartition(".")[2] for step in steps]
-    own = ["find_tea", "load_guest", "start_clock", "tea", "tell_kitchen_time", "close_connection"]
+    own = ["find_tea", "load_guest", "start_clock", "tea", "tell_kitchen_time", "no_sniffing"]
     assert [name for name in names if name in own] == own
 
 
@@ -169,7 +173,7 @@ def test_rows_9_and_10_steps_and_signals(visitor: FlaskClient) -> None:
     phases = list(dict.fromkeys(event["phase"] for event in trace["events"]))
     order = [
         "open_session", "match", "url_value_preprocessor", "before_request", "view",
-        "after_request", "save_session", "teardown_appcontext",
+        "after_request", "save_session", "teardown_request",
     ]  # fmt: skip
     assert [phase for phase in phases if phase in order] == order
     receivers = {signal["name"]: signal["receivers"] for signal in trace["signals"]}
@@ -200,14 +204,13 @@ def test_row_12_contexts_without_a_request(house: Flask, visitor: FlaskClient) -
 
 
 def test_row_13_who_wrote_what_to_g(visitor: FlaskClient) -> None:
-    """The guest by a hook, the database by the view, gone at the teardown."""
-    visitor.get("/teas")
+    """The guest by one hook, the time by another, and nothing of the kit's own."""
+    visitor.get("/teas/4")
     trace = ask(visitor, "/requests/latest.json")["trace"]
     wrote = {n: e["name"] for e in trace["events"] for n in e["g"]["added"]}
-    removed = {n: e["name"] for e in trace["events"] for n in e["g"]["removed"]}
-    assert wrote["guest"] == "load_guest"
-    assert wrote["db"] == "teas"
-    assert removed["db"] == "close_connection"
+    assert (wrote["guest"], wrote["started"]) == ("load_guest", "start_clock")
+    assert {"guest", "started", "tea"} <= set(wrote)
+    assert "reader" not in wrote
 
 
 def test_row_14_three_lifetimes(house: Flask) -> None:
@@ -223,9 +226,118 @@ def test_row_14_three_lifetimes(house: Flask) -> None:
     assert first[2] < again[2] < other[2]
 
 
-# A thread that fails and a body that is dropped are what two of the mistakes are about.
+def steps(trace: dict[str, t.Any]) -> list[dict[str, t.Any]]:
+    """What was done with resources."""
+    return [event for event in trace["events"] if event["phase"] == "resource"]
+
+
+def test_rows_13_and_17_opened_once_and_closed(visitor: FlaskClient) -> None:
+    """A hook and the view ask for the menu, and SQLite is asked once, over one connection."""
+    visitor.get("/teas/4")
+    found = steps(ask(visitor, "/requests/latest.json")["trace"])
+    names = [event["name"] for event in found]
+    assert names[:3] == ["open reader", "open db", "SELECT * FROM tea ORDER BY id"]
+    assert names[3:] == ["close reader", "commit db", "close db"]
+    assert found[2]["note"].startswith("6 rows")
+    assert {event["where"].partition(":")[0] for event in found} == {"example/database.py"}
+
+
+def test_row_15_an_order_is_a_transaction_in_a_block(visitor: FlaskClient) -> None:
+    """Whole or not at all for each tea, and committed once."""
+    visitor.post("/cart/2")
+    visitor.post("/cart/5")
+    visitor.post("/orders")
+    names = [event["name"] for event in steps(ask(visitor, "/requests/latest.json")["trace"])]
+    assert (names[0], names[-2:]) == ("open db", ["commit db", "close db"])
+    assert [names.count(name) for name in ("savepoint", "release savepoint")] == [2, 2]
+
+
+def test_row_15_what_is_sold_out_costs_only_itself(house: Flask, visitor: FlaskClient) -> None:
+    """The cart's other tea is ordered."""
+    with house.app_context():
+        db.execute("UPDATE tea SET tins = 0 WHERE id = 2")
+    visitor.post("/cart/2")
+    visitor.post("/cart/5")
+    page = visitor.post("/orders", follow_redirects=True).text
+    assert "Dragon Well is sold out" in page
+    assert "First Flush" in page
+    with house.app_context():
+        assert db.fetchall("SELECT tea_id FROM tea_order") == [{"tea_id": 5}]
+
+
+def test_rows_15_and_16_cursors_on_a_stack_and_apart(visitor: FlaskClient) -> None:
+    """Two deep, three connections out, and none afterwards."""
+    page = visitor.get("/cursors").text
+    cells = [cell.partition("</td>")[0] for cell in page.split("<td>")[1:]]
+    assert cells[12:16] == ["<code>with db.cursor() as apart</code>", "2", "3", "3 of 15"]
+    assert cells[16:20] == ["<code>after</code>", "0", "0", "0 of 15"]
+    assert cells[20:].count("a pair apart") == 1
+
+
+def test_work_elsewhere_names_its_request_and_is_named(house: Flask, visitor: FlaskClient) -> None:
+    """And closes what it opened, the last one first."""
+    visitor.post("/login", data={"name": "Mei"})
+    visitor.post("/cart/1")
+    visitor.post("/orders")
+    finish(house)
+    rows = ask(visitor, "/requests.json?kind=task")["requests"]
+    [job] = [ask(visitor, f"/requests/{row['id']}.json")["trace"] for row in rows]
+    order = ask(visitor, f"/requests/{job['parent']}.json")["trace"]
+    assert (order["method"], order["path"]) == ("POST", "/orders")
+    assert order["children"] == [job["id"]]
+    names = [event["name"] for event in steps(job)]
+    kept = [name for name in names if name.endswith(("kettle", "reader"))]
+    assert kept == ["open kettle", "open reader", "close reader", "close kettle"]
+
+
+def test_who_holds_a_kettle_now(house: Flask, visitor: FlaskClient) -> None:
+    """While the pot that the tour orders is brewed, with the line that asked for it."""
+    house.config["BREW_SECONDS"] = 1.0
+    visitor.post("/tour/pot")
+    held: list[t.Any] = []
+    deadline = time.monotonic() + 10
+    while not held and time.monotonic() < deadline:
+        time.sleep(0.02)
+        held = [one for ctx in ask(visitor, "/live.json")["contexts"] for one in ctx["resources"]]
+    assert [(one["resource"], one["state"]) for one in held] == [("kettle", "open")]
+    assert held[0]["where"].startswith("example/background.py:")
+
+
+def test_each_resource_is_asked(visitor: FlaskClient) -> None:
+    """On the page of the start, and it answers."""
+    resources = ask(visitor, "/app.json")["app"]["resources"]
+    assert {row["name"]: row["ping"]["ok"] for row in resources} == {"reader": True, "kettle": True}
+
+
+def test_an_old_extension_runs_and_the_doctor_names_it(
+    tmp_path: Path, visitor: FlaskClient
+) -> None:
+    """Flask has the old stack no more; the doctor knows who stands in for it."""
+    import flask
+
+    assert any(name in visitor.get("/teas").text for name in NAMES)
+    assert not hasattr(flask, "_request_ctx_stack")
+    factory = f"example:create_app({{'DATABASE': '{tmp_path / 'x.sqlite3'}'}})"
+    command = [sys.executable, "-m", "flask", "--app", factory, "ctx", "doctor"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    assert "example/season.py:8" in told.stdout
+    assert "install_legacy() stands in" in told.stdout
+    assert "reader answered" in told.stdout
+
+
+def test_the_examples_own_tests_pass() -> None:
+    """With the fixtures that the kit brings, as a user runs them."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "example/tests"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    assert "7 passed" in told.stdout
+
+
+# Threads that fail, a body that is dropped, and a proxy are what some mistakes are about.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::flask_ctxkit.CapturedProxyWarning")
 @pytest.mark.parametrize("mistake", MISTAKES.values(), ids=list(MISTAKES))
 def test_each_switch_plants_a_mistake_that_is_named(
     mistake: Mistake, house: Flask, visitor: FlaskClient
@@ -242,7 +354,7 @@ def test_each_switch_plants_a_mistake_that_is_named(
     assert page.count('class="said"') >= 1
     assert page.count('aria-checked="true"') == 1
     assert str(escape(mistake.source)) in page
-    assert mistake.source.startswith(("@", "def ", "app.", "pages", "begun"))
+    assert mistake.source.startswith(("@", "def ", "app.", "pages", "begun", "options"))
     visitor.post(f"/break/{mistake.name}")
     visitor.get("/")
     assert codes(visitor) == []
@@ -286,7 +398,7 @@ def address(tmp_path: Path) -> t.Iterator[str]:
     with (tmp_path / "output").open("w") as output:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
-            cwd=Path(__file__).parent.parent,
+            cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # the reloader is a second process
