@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextvars
+import gc
 import re
 import typing as t
+from pathlib import Path
 
 import pytest
+from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flask_ctxkit.testing.leaks import LeakCheck, Owner, pushed
 
 pytest_plugins = ["pytester"]
 
@@ -103,6 +111,65 @@ def test_stream():
     assert told[0] == "Left pushed: the context of GET / of 'shop', pushed at test_it.py:8."
     # Flask 3.0 and 3.2 push where the body is made, 3.1 where it is read.
     assert re.search(r"GET /stream of 'shop', pushed at (shops.py:11|test_it.py:12).", told[1])
+
+
+def test_a_context_class_of_somebodys_is_told_by_its_caller(run: Run) -> None:
+    """It pushes by its own function, which calls Flask's."""
+    result = run(
+        """
+from flask.ctx import AppContext
+
+class Own(AppContext):
+    def push(self):
+        super().push()
+
+class Shop(Flask):
+    def app_context(self):
+        return Own(self)
+
+def test_leaks():
+    Shop("own").app_context().push()
+""",
+        "--ctx-leaks=error",
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["Left pushed: an application context of 'own', *test_it.py:14."])
+
+
+def test_a_context_that_was_popped_in_another_thread_leaks(run: Run) -> None:
+    """Older Flasks take it for popped, and it stays current here."""
+    result = run("""
+import threading
+
+def test_leaks():
+    ctx = shop().app_context()
+    ctx.push()
+    failed = []
+    def pop():
+        try:
+            ctx.pop()
+        except (LookupError, RuntimeError, ValueError) as error:
+            failed.append(error)
+    thread = threading.Thread(target=pop)
+    thread.start()
+    thread.join()
+    assert failed
+""")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["Left pushed: an application context of 'shop'*test_it.py:7*"])
+
+
+def test_many_leaks_are_counted(run: Run) -> None:
+    """A report stays readable."""
+    result = run("""
+def test_leaks():
+    app = shop()
+    for _ in range(1500):
+        app.app_context().push()
+""")
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["... and 1,480 more."])
+    assert len(result.outlines) < 60
 
 
 def test_what_the_collector_pops_is_no_leak(run: Run) -> None:
@@ -385,6 +452,74 @@ class Case(unittest.IsolatedAsyncioTestCase):
         await asyncio.sleep(0)
 """)
     result.assert_outcomes(passed=3)
+
+
+class Suite:
+    """A run in the small: tests and wider fixtures that push and pop as they are told."""
+
+    def __init__(self) -> None:
+        self.app = Flask("shop")
+        self.check = LeakCheck(Path.cwd())
+        self.stack: list[list[t.Any]] = []
+        """Contexts with who pushed each: the test's number, a fixture, or "legal"."""
+
+    def run(self, tests: list[list[str]]) -> None:
+        """Hold after each test that what it left was told, and nothing else."""
+        for number, steps in enumerate(tests):
+            left_before = [ctx for ctx, who in self.stack if who == "left"]
+            self.check.test_begins()
+            assert len(self.check.found()) == len(left_before)
+            for step in steps:
+                getattr(self, step)(number)
+            left = [row for row in self.stack if row[1] == number or row[1] == "ended"]
+            assert len(self.check.test_ended(str(number))) == len(left)
+            for row in left:
+                row[1] = "left"
+
+    def push(self, who: t.Any) -> None:
+        """Push an application context."""
+        ctx = self.app.app_context()
+        ctx.push()
+        self.stack.append([ctx, who])
+
+    def push_request(self, who: t.Any) -> None:
+        """Push a request."""
+        ctx = self.app.test_request_context("/")
+        ctx.push()
+        self.stack.append([ctx, who])
+
+    def pop(self, _: int) -> None:
+        """Pop what is on top, whoever pushed it."""
+        if self.stack:
+            self.stack.pop()[0].pop()
+
+    def begin_fixture(self, _: int) -> None:
+        """Set a wider fixture up, which pushes."""
+        before, fixture = pushed(), object()
+        self.push(fixture)
+        self.check.fixture_set_up(fixture, Owner("wide", "module"), before)
+
+    def end_fixture(self, _: int) -> None:
+        """End the last fixture without popping."""
+        for row in reversed(self.stack):
+            if type(row[1]) is object:
+                self.check.fixture_ended(row[1])
+                row[1] = "ended"
+                break
+
+
+STEPS = st.sampled_from(["push", "push_request", "pop", "begin_fixture", "end_fixture"])
+
+
+@given(st.lists(st.lists(STEPS, max_size=6), max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_each_context_is_told_once_by_the_test_that_left_it(tests: list[list[str]]) -> None:
+    """Over any order of pushes, pops and fixtures."""
+    gc.freeze()  # a leak is looked for in what the collector leaves, here in what is new
+    try:
+        contextvars.copy_context().run(Suite().run, tests)
+    finally:
+        gc.unfreeze()
 
 
 # -------------------------------------------------------------------------------- the modes

@@ -17,6 +17,8 @@ if t.TYPE_CHECKING:
 T = t.TypeVar("T")
 Mode = t.Literal["error", "warn", "off", ""]
 """What to do about a leak; "" fails the test where the context's app has a kit."""
+MOST: t.Final = 20
+"""The most contexts that one report tells of."""
 FIX: t.Final = (
     "Push in a with block, or pop in the teardown of what pushed. A response that streams its\n"
     'body keeps its context until response.close(). @pytest.mark.ctx_leaks("off") allows it.'
@@ -97,9 +99,9 @@ class Check:
         """The teardown of *item* raised, maybe since something was popped in the wrong order."""
         stack: list[str] = self._try(self._leaks.at_end, [])
         self._left(item)
-        lines = [f"\n  {one}" for one in stack]
-        if lines:
-            self._late = f"Pushed when the teardown began, bottom to top:{''.join(lines)}"
+        if stack:
+            first = "Pushed when the teardown began, bottom to top:"
+            self._late = "\n  ".join([first, *_some(stack)])
 
     def _left(self, item: pytest.Item) -> tuple[Mode, str]:
         mode = self._mode
@@ -107,16 +109,21 @@ class Check:
         told = [f"Left pushed: {one.text}." for one in left if mode or one.has_kit]
         if mode == "off" or not told:
             return mode, ""
-        return mode, "\n".join([*told, FIX])
+        return mode, "\n".join([*_some(told), FIX])
 
     def sections(self, when: str) -> list[str]:
         """What to add to the report of a test that failed in the phase *when*."""
         found: list[str] = self._try(self._leaks.found, [])
         told = [self._late] if self._late and when == "teardown" else []
         if found:
-            text = "\n".join(f"  {one}" for one in found)
-            told.insert(0, f"This test began with what an earlier one had left pushed:\n{text}")
+            first = "This test began with what an earlier one had left pushed:"
+            told.insert(0, "\n  ".join([first, *_some(found)]))
         return told
+
+
+def _some(lines: list[str]) -> list[str]:
+    more = len(lines) - MOST
+    return lines if more <= 0 else [*lines[:MOST], f"... and {more:,} more."]
 
 
 def mode_of(item: pytest.Item) -> Mode:

@@ -171,4 +171,4 @@ def _state(ctx: t.Any) -> str:
     times = internals.push_count(ctx)
     if times > 1:
         return f", {times} times"
-    return "" if times else ", popped in the wrong order, so that it is still current"
+    return "" if times else ", popped in the wrong place, so that it is still current"

@@ -12,6 +12,7 @@ from ..definition import short_path
 
 if t.TYPE_CHECKING:
     from pathlib import Path
+    from types import FrameType
 
 SITE: t.Final = "_ctxkit_pushed_at"
 """The attribute of a context that holds the code and the line which pushed it last."""
@@ -28,33 +29,41 @@ class PushSites:
     """
 
     def __init__(self) -> None:
-        self._originals: list[tuple[t.Any, t.Any]] = []
+        self._replaced: list[tuple[t.Any, t.Any, t.Any]] = []
 
     def watch(self) -> None:
         """Begin."""
         for cls in internals.CONTEXT_CLASSES:
             original = vars(cls)["push"]
-            self._originals.append((cls, original))
-            cls.push = _noting(original)  # type: ignore[attr-defined]
+            cls.push = noting = _noting(original)  # type: ignore[attr-defined]
+            self._replaced.append((cls, original, noting))
 
     def stop(self) -> None:
-        """Leave Flask's classes as they were."""
-        while self._originals:
-            cls, original = self._originals.pop()
-            cls.push = original
+        """Leave Flask's classes as they were, unless somebody wrapped the ``push`` once more."""
+        while self._replaced:
+            cls, original, noting = self._replaced.pop()
+            if vars(cls)["push"] is noting:
+                cls.push = original
 
 
 def _noting(push: t.Any) -> t.Any:
     @wraps(push)
     def noting(ctx: t.Any) -> None:
         frame = sys._getframe(1)  # noqa: SLF001
-        while frame.f_back is not None and _package(frame.f_globals) in _PUSHERS:
+        while frame.f_back is not None and _pushes_for_another(frame, ctx):
             frame = frame.f_back
         # Not the frame, which would keep the caller's variables alive.
         setattr(ctx, SITE, (frame.f_code, frame.f_lineno))
         push(ctx)
 
     return noting
+
+
+def _pushes_for_another(frame: FrameType, ctx: t.Any) -> bool:
+    """Whether *frame* is of a package that pushes for its caller, or of the context's own class."""
+    if _package(frame.f_globals) in _PUSHERS:
+        return True
+    return frame.f_code.co_name in {"push", "__enter__"} and frame.f_locals.get("self") is ctx
 
 
 def _package(module: t.Mapping[str, t.Any]) -> str:
