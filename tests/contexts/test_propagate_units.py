@@ -299,6 +299,10 @@ def test_a_timeout_inside_an_async_function_works(shop: Flask) -> None:
 def test_an_async_function_that_is_closed_unfinished_is_closed_inside(shop: Flask) -> None:
     ended: list[str] = []
 
+    @shop.teardown_appcontext
+    async def close(error: BaseException | None) -> None:
+        ended.append(type(error).__name__)
+
     async def waits() -> None:
         try:
             await asyncio.sleep(0)
@@ -308,8 +312,9 @@ def test_an_async_function_that_is_closed_unfinished_is_closed_inside(shop: Flas
     with shop.test_request_context("/tea"):
         coroutine = propagate(waits)()
         coroutine.send(None)
+    ended.clear()
     coroutine.close()
-    assert ended == ["/tea"]
+    assert ended == ["/tea", "GeneratorExit"]
     assert not has_app_context()
 
 
