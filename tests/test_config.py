@@ -32,7 +32,7 @@ WRONG: dict[str, list[t.Any]] = {
     "SESSION_INTERFACE": [1, 0, "auto", None, "True"],
     "URL_PREFIX": ["", "/", "_ctx", "/_ctx/", "//x", "/a//b", "/a?b", "/a b", "/<x>", None, 1],
     "TOKEN": ["short", "", "t" * 31, b"t" * 32, 1, True],
-    "PAGE_HOSTS": ["localhost", ["http://a"], ["a:80"], ["a/b"], [""], [1], None, {"a": 1}],
+    "PAGE_HOSTS": ["localhost", ["http://a"], ["a:80"], ["a/b"], [""], ["*"], ["*.a"], [".a"], [1], None, {"a": 1}],
     "VALUES": ["short", 1, None, [], b"auto"],
     "REDACT": ["word", b"word", [""], [1], None, 5],
     "REDACT_ALLOW": ["word", [None], {"a": 1}],
