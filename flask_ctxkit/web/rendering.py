@@ -112,10 +112,17 @@ def _brief(captured: t.Any) -> str:
     if kind == "hidden":
         return _sized(captured)
     if "$text" in captured:
-        return repr(captured["$text"]) + "…"
+        return _told(captured, captured["$text"])
     if "$name" in captured:
         return f"{captured['$type']} {captured['$name']}"
     return _sized(captured)
+
+
+def _told(captured: t.Mapping[str, t.Any], text: str) -> str:
+    size = captured.get("$size")
+    if not isinstance(size, int):  # a time, a path: all of it is there
+        return f"{text} ({captured['$type']})"
+    return f"{text!r}{'…' if size > len(text) else ''} ({_sized(captured)})"
 
 
 def _sized(captured: t.Mapping[str, t.Any]) -> str:

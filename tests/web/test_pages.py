@@ -6,16 +6,21 @@ import json
 import logging
 import re
 import typing as t
+from datetime import timedelta
+from pathlib import PurePosixPath
 
 import pytest
 from flask import Flask, Response, abort, g, request_started, session
 from flask.sessions import SecureCookieSessionInterface
+from markupsafe import Markup
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
 from flask_ctxkit import CtxKit
 from flask_ctxkit.findings.model import Evidence, Finding
+from flask_ctxkit.redact import Redactor
 from flask_ctxkit.web.protection import HEADERS
+from flask_ctxkit.web.rendering import brief
 
 if t.TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -544,6 +549,20 @@ def test_who_has_the_newest_state_gets_it_not_again() -> None:
     assert same.headers["Cache-Control"] == "no-store"
     client.get("/")
     assert client.get(f"/_ctx/requests?since={since}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (timedelta(days=31), "31 days, 0:00:00 (datetime.timedelta)"),
+        (PurePosixPath("/srv/shop.db"), "/srv/shop.db (pathlib.PurePosixPath)"),
+        ("x" * 250, f"'{'x' * 200}'… (str, 250 characters)"),
+        (b"tea", "'tea' (bytes, 3 bytes)"),
+        (Markup("<b>"), "'<b>' (Markup, 3 items)"),
+    ],
+)
+def test_a_text_is_told_whole_or_as_cut(value: t.Any, shown: str) -> None:
+    assert brief(Redactor().capture("value", value), 400) == shown
 
 
 def test_one_request_matches_and_two_match() -> None:
