@@ -565,6 +565,19 @@ def test_a_text_is_told_whole_or_as_cut(value: t.Any, shown: str) -> None:
     assert brief(Redactor().capture("value", value), 400) == shown
 
 
+def test_a_context_without_a_request_has_no_session_response_and_environ() -> None:
+    app = watched()
+    client = visited(app)
+    parts = ("all sessions", "Response headers", "environ that became", "g at its fullest")
+    page = client.get("/_ctx/requests/latest").text
+    assert [part in page for part in parts] == [True, True, True, True]
+    with app.app_context():
+        g.name = "tea"
+    (row,) = body(client.get("/_ctx/requests.json?kind=script"))["requests"]
+    page = client.get(f"/_ctx/requests/{row['id']}").text
+    assert [part in page for part in parts] == [False, False, False, True]
+
+
 def test_one_request_matches_and_two_match() -> None:
     client = visited(watched())
     assert "1 request matches." in client.get("/_ctx/requests?method=GET").text
