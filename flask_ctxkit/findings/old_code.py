@@ -1,4 +1,4 @@
-"""Where a source file uses names of Flask's that are gone or that go. Read, never imported."""
+"""Where a source file uses names that are gone or that go. It is read, never imported."""
 
 from __future__ import annotations
 
@@ -47,9 +47,8 @@ def old_uses(source: bytes) -> list[Use]:
 _WORDS: t.Final = tuple(
     {
         *(old.name.encode() for old in OLD_NAMES if old.name),
-        *(module.encode() for old in OLD_NAMES if not old.name for module in old.modules),
+        *(old.modules[0].rpartition(".")[2].encode() for old in OLD_NAMES if not old.name),
         *(name.encode() for name in DISPATCH),
-        b"scaffold", b"_compat",
     }
 )  # fmt: skip
 _BY_NAME: t.Final[t.Mapping[str, tuple[OldName, ...]]] = {
@@ -125,7 +124,7 @@ class _Reader:
             self._import_from(node)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                self._add(_MODULES.get(alias.name), alias.lineno, "import")
+                self._add(_module(alias.name), alias.lineno, "import")
         elif isinstance(node, ast.Attribute):
             self._attribute(node)
         elif isinstance(node, ast.Call):
@@ -147,9 +146,12 @@ class _Reader:
     def _import_from(self, node: ast.ImportFrom) -> None:
         if node.level or node.module is None:
             return
-        self._add(_MODULES.get(node.module), node.lineno, "import")
+        whole = _module(node.module)
+        if whole is not None:
+            self._add(whole, node.lineno, "import")
+            return
         for alias in node.names:
-            self._add(_MODULES.get(f"{node.module}.{alias.name}"), alias.lineno, "import")
+            self._add(_module(f"{node.module}.{alias.name}"), alias.lineno, "import")
             for old in _BY_NAME.get(alias.name, ()):
                 if node.module in old.modules:
                     self._add(old, alias.lineno, "import")
@@ -257,6 +259,12 @@ class _Reader:
             instead = f"call app.{name}(ctx, ...) from 3.2 on, or ask app.test_client()"
             line = node.func.end_lineno or node.lineno
             self._add(OldName(name, "app", "3.2", instead), line, "call")
+
+
+def _module(path: str) -> OldName | None:
+    """The module that is gone and that *path* names, or one inside of it."""
+    top, _, rest = path.partition(".")
+    return _MODULES.get(f"{top}.{rest.partition('.')[0]}")
 
 
 def _how(ctx: ast.expr_context) -> How:

@@ -1,4 +1,4 @@
-"""Names of Flask's that are gone or that go: since which release, and what to write instead."""
+"""Names of Flask's and Werkzeug's that are gone or that go, and what to write instead."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAND_IN: t.Final = "where an extension needs it, call flask_ctxkit.install_lega
 
 @dataclass(frozen=True, slots=True)
 class OldName:
-    """A name, the first Flask without it, and what to write instead.
+    """A name, the first release ``of`` its package without it, and what to write instead.
 
     ``modules`` are those that it stood in, for a name of a module; an empty name is the
     whole module. ``since`` is the release that made another thing of it, where it is an alias
@@ -25,10 +25,18 @@ class OldName:
     instead: str
     modules: tuple[str, ...] = ()
     since: str | None = None
+    of: t.Literal["Flask", "Werkzeug"] = "Flask"
 
 
 def _moved(names: str, gone: str, instead: str, *modules: str) -> tuple[OldName, ...]:
     return tuple(OldName(name, "module", gone, instead, modules) for name in names.split() or [""])
+
+
+def _werkzeug(names: str, gone: str, instead: str, *modules: str) -> tuple[OldName, ...]:
+    return tuple(
+        OldName(name, "module", gone, instead, modules, of="Werkzeug")
+        for name in names.split() or [""]
+    )
 
 
 def _of(place: Place, names: str, gone: str, instead: str) -> tuple[OldName, ...]:
@@ -105,8 +113,37 @@ OLD_NAMES: t.Final[tuple[OldName, ...]] = (
     *_of("config", "JSONIFY_PRETTYPRINT_REGULAR", "2.3", "set app.json.compact"),
     *_of("config", "PRESERVE_CONTEXT_ON_EXCEPTION", "2.2",
          "leave it out: the debugger keeps what it needs"),
+    # What old extensions stumble over next, once they have their stacks.
+    *_werkzeug("safe_str_cmp", "2.1", "use hmac.compare_digest", "werkzeug.security"),
+    *_werkzeug("pbkdf2_hex pbkdf2_bin", "2.1", "use hashlib.pbkdf2_hmac", "werkzeug.security"),
+    *_werkzeug("url_quote url_quote_plus url_unquote url_encode url_decode url_parse url_unparse "
+               "url_join url_fix", "3.0", "use urllib.parse", "werkzeug.urls"),
+    *_werkzeug("Href", "2.1", "use urllib.parse", "werkzeug.urls"),
+    *_werkzeug("unescape", "2.1", "use html.unescape", "werkzeug.utils"),
+    *_werkzeug("validate_arguments bind_arguments", "2.1", "use inspect.signature",
+               "werkzeug.utils"),
+    *_werkzeug("BaseRequest BaseResponse AcceptMixin ETagRequestMixin", "2.1",
+               "use Request and Response, which have all of it", "werkzeug.wrappers"),
+    *_werkzeug("SharedDataMiddleware DispatcherMiddleware", "1.0",
+               "import it from werkzeug.middleware", "werkzeug.wsgi"),
+    *_werkzeug("pop_path_info get_script_name", "2.3", "use what stands in environ",
+               "werkzeug.wsgi"),
+    *_werkzeug("parse_authorization_header", "3.0",
+               "use werkzeug.datastructures.Authorization.from_header", "werkzeug.http"),
+    *_werkzeug("parse_www_authenticate_header", "3.0",
+               "use werkzeug.datastructures.WWWAuthenticate.from_header", "werkzeug.http"),
+    *_werkzeug("get_ident", "2.1", "use threading.get_ident", "werkzeug.local"),
+    *_werkzeug("secure_filename cached_property", "1.0", "import it from werkzeug.utils",
+               "werkzeug"),
+    *_werkzeug("generate_password_hash check_password_hash", "1.0",
+               "import it from werkzeug.security", "werkzeug"),
+    *_werkzeug("__version__", "3.1", 'use importlib.metadata.version("werkzeug")', "werkzeug"),
+    *_werkzeug("", "1.0", "use werkzeug.middleware, or cachelib for a cache", "werkzeug.contrib"),
+    *_werkzeug("", "2.1", "use Request.user_agent", "werkzeug.useragents"),
+    *_werkzeug("", "2.0", "use Python 3's own", "werkzeug._compat"),
 )  # fmt: skip
-"""Each was looked for on Flask 1.1, 2.0, 2.1, 2.2, 2.3, 3.0, 3.1 and 3.2."""
+"""Each was looked for on Flask 1.1, 2.0, 2.1, 2.2, 2.3, 3.0, 3.1 and 3.2, or on the Werkzeug
+of that time."""
 
 DISPATCH: t.Final[t.Mapping[str, int]] = {
     "handle_http_exception": 2,

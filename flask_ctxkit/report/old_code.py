@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 from dataclasses import dataclass, field
+from importlib import metadata
 from itertools import islice
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def _why(error: BaseException) -> str:
 
 
 def _problem(owner: str, old: OldName, how: How, places: list[str], *, stands_in: bool) -> Row:
-    gone = numbers(old.gone) <= numbers(FLASK_VERSION)
+    installed = FLASK_VERSION if old.of == "Flask" else metadata.version("werkzeug")
+    gone = numbers(old.gone) <= numbers(installed)
     served = stands_in and STAND_IN in old.instead
     fate = f"{_fate(old, how, gone=gone)}{'; install_legacy() stands in' if served else ''}"
     return {
@@ -157,19 +159,20 @@ def _fate(old: OldName, how: How, *, gone: bool) -> str:
     if old.name in DISPATCH:
         late = f" and {old.gone} demands" if old.since else ""
         return f" without the context, which Flask {old.since or old.gone} passes first{late}"
+    release = f"{old.of} {old.gone}"
     if old.since and not gone:
         return f", an old name since Flask {old.since} that goes in {old.gone}"
     if not gone:
-        return f", which Flask {old.gone} does not have"
+        return f", which {release} does not have"
     if how == "set" or old.place == "config":
-        return f", which nobody reads since Flask {old.gone}"
-    return f", which is gone since Flask {old.gone}"
+        return f", which nobody reads since {release}"
+    return f", which is gone since {release}"
 
 
 def _fix(owner: str, old: OldName, *, gone: bool) -> str:
     if not owner:
         return f"Instead, {old.instead}."
     newer = f"Look for a newer release of {owner.rpartition(' ')[0]}"
-    newer += "" if gone else f" before you move to Flask {old.gone}"
+    newer += "" if gone else f" before you move to {old.of} {old.gone}"
     stands_in = STAND_IN in old.instead
     return f"{newer}, or call flask_ctxkit.install_legacy() first." if stands_in else f"{newer}."

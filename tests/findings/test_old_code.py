@@ -53,6 +53,15 @@ SEEN: t.Final[dict[str, tuple[str, list[tuple[int, str, str]]]]] = {
         [(1, "import", "flask.scaffold"), (2, "import", "flask.scaffold"),
          (3, "import", "flask._compat")],
     ),
+    "a module inside of one that is gone": (
+        "from werkzeug.contrib.fixers import ProxyFix\nimport werkzeug.contrib.cache",
+        [(1, "import", "werkzeug.contrib"), (2, "import", "werkzeug.contrib")],
+    ),
+    "names of Werkzeug": (
+        ("from werkzeug.security import safe_str_cmp\nfrom werkzeug import urls, secure_filename\n"
+        "urls.url_quote('')"),
+        [(1, "import", "safe_str_cmp"), (2, "import", "secure_filename"), (3, "read", "url_quote")],
+    ),
     "an alias": (
         "from flask.ctx import RequestContext\nctx = RequestContext(app, environ)",
         [(1, "import", "RequestContext")],

@@ -90,6 +90,7 @@ METHOD: t.Final = (
         (CALL, "3.2.0", "error", "without the context, which Flask 3.2 passes first."),
         (METHOD, "3.2.0", "note", "which Flask 3.2 passes first and 4.0 demands."),
         ("from flask.scaffold import Scaffold", "3.0.3", "error", "imports flask.scaffold, which"),
+        ("from werkzeug.urls import url_quote", "3.0.3", "error", "is gone since Werkzeug 3.0."),
     ],
 )
 def test_how_bad_it_is_depends_on_the_installed_flask(  # noqa: PLR0917
