@@ -14,18 +14,27 @@ from .recording import Recording, Remark
 from .signals import function_name, heard
 from .site import MAKE_RESPONSE, PREPROCESSORS, REQUEST_STARTED
 
+NEXT: t.Final = "its time and changes are told with the next step"
+
 
 def before_hooks(recording: Recording) -> None:
     """Called by the kit's own first before_request: note what ran since the match."""
     recording.opened = True
-    start = recording.last_end()
-    if request_started.receivers:
-        members = heard(recording, request_started, current_app())
-        if members:
-            recording.note(REQUEST_STARTED, start, Remark(members=members))
+    # Resources that were asked for here are told already, and lie inside.
+    start = (recording.block is None and recording.match_end) or recording.last_end()
     members = preprocessors(recording)
+    if request_started.receivers:
+        receivers = heard(recording, request_started, current_app())
+        if receivers and members:
+            # Nothing tells where these ended and the others began.
+            recording.add(
+                (REQUEST_STARTED, start, start, None, Remark(members=receivers, note=NEXT))
+            )
+            start += 1
+        elif receivers:
+            recording.note(REQUEST_STARTED, start, Remark(members=receivers))
     if members:
-        recording.note(PREPROCESSORS, recording.last_end(), Remark(members=members))
+        recording.note(PREPROCESSORS, start, Remark(members=members))
 
 
 def preprocessors(recording: Recording, until: t.Any = None) -> tuple[str, ...]:

@@ -194,6 +194,46 @@ def test_a_preprocessor_that_aborts_is_told_although_flask_calls_nothing() -> No
     assert dict(event.g.added) == {"lang": "xx"}
 
 
+def with_preprocessor() -> Flask:
+    """An app whose preprocessor opens something and sets a name of g."""
+    app = Flask("steps")
+    app.config["CTXKIT_TRACE"] = True
+    kit = CtxKit(app)
+    app.add_url_rule("/", "index", lambda: "")
+    db = kit.resource("db", object)
+
+    @app.url_value_preprocessor
+    def look_up(_endpoint: t.Any, _values: t.Any) -> None:
+        g.row = db()
+
+    return app
+
+
+def test_what_a_preprocessor_opens_is_inside_of_it() -> None:
+    """The block begins with the match, and not where the resource was open."""
+    _, trace = fetch(with_preprocessor())
+    (block,), (opened, _) = of(trace, "url_value_preprocessor"), of(trace, "resource")
+    assert (block.depth, opened.depth) == (0, 1)
+    assert block.index < opened.index
+    assert [*block.g.added] == ["row"]
+
+
+def test_receivers_and_preprocessors_share_what_nothing_tells_apart() -> None:
+    """Those of the signal say so, and the others have the time and the changes."""
+    app = with_preprocessor()
+
+    def receiver(_sender: t.Any, **_: t.Any) -> None:
+        g.seen = True
+
+    with request_started.connected_to(receiver, app):
+        _, trace = fetch(app)
+    signal, block = of(trace, "signal") + of(trace, "url_value_preprocessor")
+    assert (signal.depth, block.depth) == (0, 0)
+    assert signal.index < block.index
+    assert signal.note == "its time and changes are told with the next step"
+    assert [*block.g.added] == ["seen", "row"]
+
+
 def test_a_preprocessor_whose_error_is_handled_is_told_before_the_handler() -> None:
     app = make()
     app.add_url_rule("/", "index", lambda: "")
