@@ -1,7 +1,7 @@
 """All that reads a session cookie, against whatever a stranger may send.
 
-Three laws: nothing is raised but the codec's own error; what is accepted is what itsdangerous
-accepts with the same keys; and no input takes more memory than its cap.
+Two laws: nothing is raised but the codec's own error, and what is accepted is what itsdangerous
+accepts with the same keys. That no input takes more memory than its cap is in test_bombs.py.
 
 ``CTXKIT_EXAMPLES`` sets how many examples each test tries; without it they are few enough for
 every run.
@@ -10,11 +10,9 @@ every run.
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import json
 import os
-import tracemalloc
 import typing as t
 import zlib
 from unittest import mock
@@ -26,7 +24,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import URLSafeTimedSerializer
 
 from flask_ctxkit.cli import ctx
 from flask_ctxkit.report.session_cookie import decoded
@@ -34,14 +32,14 @@ from flask_ctxkit.session import codec, split
 from flask_ctxkit.session.codec import Keyring, MalformedPayloadError
 from flask_ctxkit.session.cookie import values_in
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.session.peek import LONGEST, MOST_JSON, peek
+from flask_ctxkit.session.peek import peek
 from flask_ctxkit.session.revocation import Revoker
 from flask_ctxkit.session.revocations.memory import MemoryRevocations
 
 if t.TYPE_CHECKING:
     from flask_ctxkit.session.model import Verdict
 
-EXAMPLES: t.Final = int(os.environ.get("CTXKIT_EXAMPLES", "100"))
+EXAMPLES: t.Final = int(os.environ.get("CTXKIT_EXAMPLES", "60"))
 fuzzed = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -160,8 +158,6 @@ def read_by_stock(text: bytes, serializer: t.Any, now: int, max_age: int) -> str
         try:
             value = serializer.loads(text, max_age=max_age)
             return repr(dict(() if value is None else value))
-        except BadData:
-            return None
         except Exception:  # a tag's content may fail in any way, and so may an absurd time
             return None
 
@@ -515,91 +511,3 @@ def test_decode_shows_any_text(before: bytes, cookie: bytes, after: bytes) -> No
         assert outcome.exception is None or isinstance(outcome.exception, SystemExit)
         assert outcome.exit_code in {0, 1, 2}
         assert all(c.isprintable() or c in "\n\ufffd" for c in outcome.output), outcome.output
-
-
-# --------------------------------------------------------------------------------- memory
-
-MIB: t.Final = 1024 * 1024
-BOMBS: t.Final = {
-    "spaces": (b"[", b" ", b"]"),
-    "deep": (b"[", b"[", b"]"),
-    "lists": (b"[", b"[],", b"0]"),
-    "dicts": (b"[", b'{"":{}},', b"0]"),
-    "numbers": (b"[", b"1.5,", b"0]"),
-    "tags": (b"[", b'{" m":""},', b"0]"),
-    "dates": (b"[", b'{" d":"Sun, 06 Nov 1994 08:49:37 GMT"},', b"0]"),
-    "names": (b"{", b'"a":[],', b'"b":0}'),
-    "escapes": (b'"', b"\\u2028", b'"'),
-    "quotes": (b'"', b'\\"', b'"'),
-}  # fmt: skip
-"""Texts of JSON that take many times their size: how each begins, what is repeated, its end."""
-
-
-def bomb(kind: str, size: int) -> bytes:
-    """A payload that expands to *size* bytes of JSON."""
-    begin, unit, end = BOMBS[kind]
-    return packed(begin + unit * ((size - len(begin + end)) // len(unit)) + end)
-
-
-def peak_of(function: t.Callable[[], t.Any]) -> int:
-    """The most bytes that *function* has allocated at one time."""
-    function()  # what is made once is no matter of the input
-    gc.collect()
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_a_signed_bomb_takes_no_more_than_its_cap(kind: str) -> None:
-    """Of JSON that is within the cap, the values take up to 34 times its bytes. What is over the
-    cap is never decoded, however large it would be.
-    """
-    cap = 256 * 1024
-
-    def read(payload: bytes) -> None:
-        try:
-            values_in(codec.unpack(payload))
-        except MalformedPayloadError:
-            return
-
-    with mock.patch.object(codec, "MAX_JSON", cap):
-        within, over = bomb(kind, cap), bomb(kind, 40 * cap)
-        assert peak_of(lambda: read(within)) < 40 * cap
-        assert peak_of(lambda: read(over)) < 4 * cap + len(over)
-        with pytest.raises(MalformedPayloadError, match="size"):
-            codec.unpack(over)
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_an_unsigned_bomb_is_not_expanded(kind: str) -> None:
-    """As one cookie, in parts, and where all are encrypted; nor is one that nothing reads."""
-    cookie = bomb(kind, 12 * MIB)[:LONGEST] + b".ZVPxAA." + b"A" * 27
-    parts = "; ".join(
-        map(header_of, pieces(cookie, 3), ["session", *map("session.{}".format, "123")])
-    )
-    sites = [(Site(), header_of(cookie)), (Site(size="split", parts=4), parts)]
-    sites.append((encrypting(read_signed_until=2**40), header_of(cookie)))
-    for site, header in sites:
-        assert peak_of(lambda: site.read(header)) < MIB  # noqa: B023 - called at once
-        site.app.session_interface = site.interface
-        client = site.app.test_client(use_cookies=False)
-        untouched = {"Cookie": header}
-        assert peak_of(lambda: client.get("/", headers=untouched)) < MIB  # noqa: B023
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_peeking_into_a_bomb_takes_little(kind: str) -> None:
-    """Whatever a stranger sends, whole or cut."""
-    for size in (MOST_JSON, 12 * MIB):
-        text = bomb(kind, size)[:LONGEST].decode()
-        assert peak_of(lambda: decoded("session", [text])) < 12 * MIB  # noqa: B023
-
-
-def test_a_long_text_is_not_looked_into() -> None:
-    text = "." * (16 * MIB)
-    assert peek(text).problem is not None
-    assert peak_of(lambda: Site().read(header_of(text.encode()))) < 12 * len(text)
