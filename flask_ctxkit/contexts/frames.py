@@ -11,6 +11,7 @@ import sys
 import threading
 import typing as t
 from dataclasses import dataclass
+from types import CodeType, FunctionType
 
 from .. import internals
 from ..definition import place, short_path
@@ -119,7 +120,7 @@ def _found_in(innermost: FrameType, unit: Unit) -> t.Iterator[Found]:
                 unit=unit,
                 phase=phase,
                 hook=None if hook is None else _name(hook),
-                where=None if hook is None else place(hook.f_code),
+                where=None if hook is None else place(hook),
                 pushed=f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}",
                 frames=_told(innermost),
             )
@@ -127,8 +128,8 @@ def _found_in(innermost: FrameType, unit: Unit) -> t.Iterator[Found]:
         frame = frame.f_back
 
 
-def _phase(inner: list[FrameType]) -> tuple[str | None, FrameType | None]:
-    """The phase that the frames inside of wsgi_app are in, and the frame of its hook."""
+def _phase(inner: list[FrameType]) -> tuple[str | None, CodeType | None]:
+    """The phase that the frames inside of wsgi_app are in, and the code of its hook."""
     for position in range(len(inner) - 1, -1, -1):
         frame = inner[position]
         phase = PHASES.get(frame.f_code.co_name)
@@ -143,16 +144,26 @@ def _phase(inner: list[FrameType]) -> tuple[str | None, FrameType | None]:
     return None, None
 
 
-def _hook(inner: list[FrameType]) -> FrameType | None:
+def _hook(inner: list[FrameType]) -> CodeType | None:
     for frame in reversed(inner):
-        module = frame.f_globals.get("__name__", "")
-        if not str(module).startswith(("flask.", "asgiref.", "flask_ctxkit.")):
-            return frame
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.startswith("asgiref."):
+            awaited = _awaited(frame)
+            if awaited is not None:
+                return awaited
+        elif not module.startswith(("flask.", "flask_ctxkit.")):
+            return frame.f_code
     return None
 
 
-def _name(frame: FrameType) -> str:
-    return str(getattr(frame.f_code, "co_qualname", frame.f_code.co_name))
+def _awaited(frame: FrameType) -> CodeType | None:
+    """The code of the async function that asgiref runs elsewhere while *frame* waits."""
+    function = getattr(frame.f_locals.get("self"), "awaitable", None)
+    return function.__code__ if type(function) is FunctionType else None
+
+
+def _name(code: CodeType) -> str:
+    return str(getattr(code, "co_qualname", code.co_name))
 
 
 def _told(frame: FrameType | None) -> tuple[Frame, ...]:
@@ -164,7 +175,7 @@ def _told(frame: FrameType | None) -> tuple[Frame, ...]:
 
 
 def _frame(frame: FrameType) -> Frame:
-    return Frame(short_path(frame.f_code.co_filename), frame.f_lineno, _name(frame))
+    return Frame(short_path(frame.f_code.co_filename), frame.f_lineno, _name(frame.f_code))
 
 
 # Greenlets have no public list of all of them, and those that no recording met are known to

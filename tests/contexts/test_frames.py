@@ -167,6 +167,31 @@ def test_every_phase_is_told_with_its_hook(place: str, *, trace: bool) -> None:
     assert ("deeper" in functions) == (place == "deep")
 
 
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("place", ["hook", "view"])
+def test_an_async_function_is_told_by_its_own_name(place: str, *, trace: bool) -> None:
+    """Its body runs in another thread, while the thread of the request waits."""
+    bed, app = Bed(), Flask("sleepy")
+    app.config["CTXKIT_TRACE"] = trace
+
+    @app.before_request
+    async def hook() -> None:
+        bed.sleep("hook", place)
+
+    @app.get("/tea")
+    async def view() -> str:
+        bed.sleep("view", place)
+        return "tea"
+
+    CtxKit(app)
+    live = look(app, "/tea", bed)
+    assert live.phase == ("before_request" if place == "hook" else "view")
+    assert live.hook is not None
+    assert live.hook.rpartition(".")[2] == place
+    assert live.where is not None
+    assert live.where.startswith("contexts/test_frames.py:")
+
+
 def test_frames_end_after_sixty() -> None:
     app = Flask("deep")
     bed = Bed()
