@@ -188,8 +188,8 @@ def test_repeated_statements_are_marked(db: Helper, watched: Watched) -> None:
         notes = [note for name, note in told(watched.run(view)) if name.startswith("select name")]
         assert notes == [
             "0 rows; no parameters",
-            "0 rows; no parameters; repeated: 2nd time in this context",
-            "0 rows; no parameters; repeated: 3rd time in this context",
+            "repeated: 2nd time in this context; 0 rows; no parameters",
+            "repeated: 3rd time in this context; 0 rows; no parameters",
         ]
 
 

@@ -100,7 +100,8 @@ class Statement:
         rows = None if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
         often = f"repeated: {ordinal(self._times)} time in this context"
         repeated = often if self._times > 1 else None
-        return "; ".join(filter(None, (rows, self._note, repeated))) or None
+        # The mark comes first, since a terminal cuts off the end.
+        return "; ".join(filter(None, (repeated, rows, self._note))) or None
 
 
 def begin(
