@@ -35,7 +35,9 @@ def told_by(found: Trace) -> Row | None:
     first = by_index.get(session.get("accessed_by") or 0)
     facts: Facts = {"state": "running" if found.state == "running" else session["state"]}
     verdicts = session.get("verdicts", ())
-    if not verdicts:
+    if found.lineage is not None:
+        facts["lent"] = _lent(found.lineage)
+    elif not verdicts:
         facts["unseen"] = UNSEEN
     if session["state"] in {"read", "changed"}:
         facts["names"] = _names_at_open(found)
@@ -47,6 +49,14 @@ def told_by(found: Trace) -> Row | None:
         "changes": _changes(found.events),
         "sizes": {name: json_size(name, value) for name, value in session["names"].items()},
     }
+
+
+def _lent(lineage: t.Mapping[str, t.Any]) -> tuple[str, str]:
+    """Whose session it is that work elsewhere has, and what becomes of its changes."""
+    owner = lineage["by"] or "the request that started this"
+    if lineage["how"] == "copy":
+        return f"It is the session of {owner} itself.", f"{owner} saves it, until it has answered."
+    return f"It is a copy of the session of {owner}.", "It is read-only."
 
 
 def _names_at_open(found: Trace) -> int:

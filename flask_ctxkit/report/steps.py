@@ -28,6 +28,7 @@ class Facts(t.TypedDict, total=False):
     ``names``: how many keys the session holds. ``length``: characters of the cookie that
     came. ``state``: that of the trace's session. ``unseen``: why there are no verdicts.
     ``trial``: nothing was saved, it was only tried what would become of a change.
+    ``lent``: whose session it is, and what becomes of changes, where no cookie was read for it.
     """
 
     names: int
@@ -35,10 +36,13 @@ class Facts(t.TypedDict, total=False):
     state: str
     unseen: str
     trial: bool
+    lent: tuple[str, str]
 
 
 def steps(verdicts: Iterable[Mapping[str, t.Any]], facts: Facts) -> list[Row]:
     """The four steps, each with its state, a few words, and the sentence of its verdict."""
+    if "lent" in facts:
+        return _lent(*facts["lent"])
     told = list(verdicts)
     opening = _last(told, "open")
     saving = _worst(told, "save")
@@ -165,6 +169,15 @@ def _decoded(opening: Mapping[str, t.Any] | None, facts: Facts) -> Row:
 
 def _keys(number: int) -> str:
     return f"{number} key" + ("" if number == 1 else "s")
+
+
+def _lent(whose: str, fate: str) -> list[Row]:
+    return [
+        _step("cookie", "none", "not read", message=whose),
+        _step("verified", "none", "not needed"),
+        _step("decoded", "none", "not needed"),
+        _step("saved", "none", "not here", message=fate),
+    ]
 
 
 def _unseen(name: str, facts: Facts) -> Row:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import random
 import re
+import threading
 import typing as t
 
 import pytest
-from flask import Flask, Response, session, stream_with_context
+from flask import Flask, Response, copy_current_request_context, session, stream_with_context
 from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
 from werkzeug.test import EnvironBuilder
 
-from flask_ctxkit import CtxKit, report
+from flask_ctxkit import CtxKit, propagate, report
 from flask_ctxkit.internals import ACCESS_IS_TOLD
 from flask_ctxkit.report.steps import was_not_saved, was_refused
 from flask_ctxkit.session.delivery import BUDGET
@@ -521,6 +522,36 @@ def test_a_trace_without_verdicts_says_unknown() -> None:
     found = told(app)
     assert [s["state"] for s in found["steps"]] == ["unknown", "unknown", "ok", "unknown"]
     assert "tells no verdicts" in found["steps"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("carry", "whose", "fate"),
+    [
+        (propagate, "It is a copy of the session of GET /work.", "It is read-only."),
+        (
+            copy_current_request_context,
+            "It is the session of GET /work itself.",
+            "GET /work saves it, until it has answered.",
+        ),
+    ],
+)
+def test_work_elsewhere_says_whose_session_it_has(carry: t.Any, whose: str, fate: str) -> None:
+    """No cookie was read for it, and that is no fault of the interface."""
+    app = shop()
+
+    @app.get("/work")
+    def work() -> str:
+        worker = threading.Thread(target=carry(lambda: session.get("user_id")))
+        worker.start()
+        worker.join(20)
+        return ""
+
+    visit(app, "/work", signed({"user_id": 1}))
+    state = app.extensions["ctxkit"]
+    (task,) = [trace for trace in state.store.newest() if trace.kind == "task"]
+    steps = report.trace(state, task.id)["session_report"]["steps"]
+    assert [step["text"] for step in steps] == ["not read", "not needed", "not needed", "not here"]
+    assert (steps[0]["message"], steps[3]["message"]) == (whose, fate)
 
 
 def test_a_context_without_a_request_has_no_session_report() -> None:
