@@ -15,11 +15,10 @@ NAMES = ("winter", "spring", "summer", "autumn")
 
 class Season:
     def init_app(self, app: Flask) -> None:
-        app.context_processor(lambda: {"season": self.name})
+        app.context_processor(self.tell_season)
 
-    @property
-    def name(self) -> str:
+    def tell_season(self) -> dict[str, str]:
         top = _request_ctx_stack.top
         if not hasattr(top, "season"):
             top.season = NAMES[dt.date.today().month % 12 // 3]  # noqa: DTZ011
-        return t.cast("str", top.season)
+        return {"season": top.season}
