@@ -108,15 +108,9 @@ def _enter(name: str, open: t.Callable[[], t.Any]) -> tuple[t.Any, Close | None]
 
 
 def _leave(manager: t.Any, error: BaseException | None) -> None:
-    if error is None:
-        manager.__exit__(None, None, None)
-        return
-    traceback = error.__traceback__
-    try:
-        # Whatever it returns: that the context failed is not undone by closing something.
-        manager.__exit__(type(error), error, traceback)
-    finally:
-        error.__traceback__ = traceback  # not ours to make longer
+    # Whatever it returns: that the context failed is not undone by closing something.
+    kind, traceback = (None, None) if error is None else (type(error), error.__traceback__)
+    manager.__exit__(kind, error, traceback)
 
 
 def _refuse_transaction(name: str, manager: t.Any) -> None:

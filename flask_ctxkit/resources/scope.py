@@ -175,12 +175,15 @@ class Scope:
     def _close(self, opened: _Open, error: BaseException | None) -> BaseException | None:
         slot, failure, start = opened.slot, None, now()
         before, self._closing = self._closing, opened
+        traceback = None if error is None else error.__traceback__
         try:
             if opened.close is not None:
                 opened.close(error)
         except BaseException as raised:
             # A context manager may hand on what ended the context: that is no failure of it.
             failure = None if raised is error else raised
+        if error is not None:
+            error.__traceback__ = traceback  # not ours to make longer
         self._closing = before
         if self._closed is not None:
             self._closed.add(opened.recipe)

@@ -92,6 +92,29 @@ def test_a_generator_that_hands_the_error_on_has_not_failed(
     assert "open_it" not in "".join(traceback.format_tb(error.__traceback__))
 
 
+def test_a_close_that_hands_the_error_on_has_not_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One of a pair, and a context manager of the user's own: the error stays as it was."""
+    app, kit = make()
+
+    def hand_on(_: object, exc: BaseException | None) -> None:
+        if exc is not None:
+            raise exc
+
+    class Strict(Thing):
+        def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+            hand_on(self, error)
+            return False
+
+    for use in (kit.resource("pair", object, hand_on), kit.resource("strict", Strict)):
+        error = fail(app, use, ValueError("no"))
+        assert "hand_on" not in "".join(traceback.format_tb(error.__traceback__))
+    assert caplog.records == []
+    resources = app.extensions["ctxkit"].resources
+    assert [resources.tally(name).failed for name in ("pair", "strict")] == [0, 0]
+
+
 def test_a_generator_must_yield_once(caplog: pytest.LogCaptureFixture) -> None:
     """None at all fails the opening; a second one the closing."""
     app, kit = make()
