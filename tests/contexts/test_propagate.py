@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import threading
 import typing as t
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -23,7 +25,7 @@ from flask import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flask_ctxkit import CtxKit, CtxKitError, OutsideContextError, propagate
+from flask_ctxkit import CtxKit, CtxKitError, OutsideContextError, propagate, unwrap
 from flask_ctxkit.internals import app_stack, current_app_context, request_stack
 
 KINDS = ["no kit", "tracing off", "tracing on"]
@@ -460,6 +462,33 @@ def test_the_request_can_be_left_behind(shop: Flask) -> None:
         assert propagated() == (True, False, False)
 
 
+def test_a_request_of_another_app_is_none_of_this_ones(shop: Flask) -> None:
+    """Before Flask 3.2 it is seen through the context of the app inside."""
+    other = Flask("other")
+    with shop.test_request_context(), other.app_context():
+        work = propagate(lambda: (current_app.name, has_request_context()))
+        assert in_thread(work) == ("other", False)
+
+
+@pytest.mark.parametrize("teardown", [True, False])
+def test_a_call_leaves_no_cycles(teardown: bool) -> None:
+    """What it used is freed at its end, not by the cyclic collector some day."""
+    shop = make("no kit")
+    requests: list[weakref.ref[t.Any]] = []
+
+    def work() -> None:
+        requests.append(weakref.ref(unwrap(request)))
+
+    with shop.test_request_context():
+        propagated = propagate(work, teardown=teardown)
+        gc.disable()
+        try:
+            propagated()
+            assert requests[0]() is None
+        finally:
+            gc.enable()
+
+
 # ---------------------------------------------------------------------------- refusals
 
 
@@ -504,9 +533,6 @@ def test_any_callable_is_taken(shop: Flask) -> None:
 
 def test_the_app_can_be_collected_when_the_work_is_gone() -> None:
     """Nothing but the callable holds it."""
-    import gc
-    import weakref
-
     app = make("no kit")
     with app.test_request_context():
         work = propagate(lambda: None)
