@@ -8,7 +8,8 @@ import warnings
 from dataclasses import dataclass
 
 from .old_names import APP_CLASS, DISPATCH, OLD_NAMES, UNNOTICED, OldName
-from .source_names import Function, SourceNames, catches, last_name, names_failure
+from .signatures import Function, takes, takes_context
+from .source_names import SourceNames, catches, last_name, names_failure
 
 How = t.Literal["import", "read", "set", "override", "patch", "call"]
 _DISTINCT: t.Final = frozenset({"before_first_request", "before_first_request_funcs"})
@@ -205,7 +206,7 @@ class _Reader:
 
     def _method(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         self._of_app(node.name, node.lineno, "override")
-        if node.name in DISPATCH and not node.decorator_list and not _takes_context(node.args):
+        if node.name in DISPATCH and not node.decorator_list and not takes_context(node.args):
             instead = f"take the context first: def {node.name}(self, ctx, ...)"
             # On 3.2 Flask calls such a method as before, and warns.
             gone, since = ("3.2", None) if node.name in UNNOTICED else ("4.0", "3.2")
@@ -226,7 +227,7 @@ class _Reader:
         if isinstance(value, ast.Call) and last_name(value.func) == "partial" and value.args:
             value, *given = value.args
             count += len(given)
-        if _takes(self._function(value), count, bound=_of_self(value)) is False:
+        if takes(self._function(value), count, bound=_of_self(value)) is False:
             instead = "take the context first, and hand on *args and **kwargs"
             self._add(OldName(target.attr, "app", "3.2", instead), target.lineno, "patch")
 
@@ -284,26 +285,3 @@ def _suppresses(item: ast.withitem) -> bool:
     if not isinstance(call, ast.Call) or last_name(call.func) not in {"suppress", "raises"}:
         return False
     return any(map(names_failure, call.args))
-
-
-def _takes_context(args: ast.arguments) -> bool:
-    """Whether Flask 3.2 sees the new signature: the second parameter is called ``ctx``, or
-    annotated as an ``AppContext``.
-    """
-    parameters = [*args.posonlyargs, *args.args]
-    if len(parameters) < 2:  # noqa: PLR2004
-        return False
-    second = parameters[1]
-    if second.annotation is None:
-        return second.arg == "ctx"
-    written = ast.unparse(second.annotation).strip("'\"")
-    return written.rpartition(".")[2] == "AppContext"
-
-
-def _takes(function: Function | None, count: int, *, bound: bool) -> bool | None:
-    """Whether *function* can be called with *count* positional arguments; None if unknown."""
-    if function is None:
-        return None
-    args = function.args
-    positional = len(args.posonlyargs) + len(args.args) - bound
-    return args.vararg is not None or positional >= count

@@ -7,6 +7,9 @@ import typing as t
 
 from .old_names import APP_CLASS
 
+if t.TYPE_CHECKING:
+    from .signatures import Function
+
 FACTORIES: t.Final = frozenset({"create_app", "make_app", "build_app", "get_app"})
 USUAL: t.Final = frozenset({"app", "_app", "flask_app", "application", "current_app"})
 """Names that a Flask app has where a file doesn't say otherwise."""
@@ -17,7 +20,6 @@ _CATCHES: t.Final = frozenset(
 _VERSIONS: t.Final = frozenset(
     {"__version__", "version", "version_info", "flask_version", "PY2", "PY3", "TYPE_CHECKING"}
 )
-Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 class SourceNames:
