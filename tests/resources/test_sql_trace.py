@@ -118,7 +118,7 @@ def test_a_statement_that_is_told_at_the_end_is_counted_with_the_others(db: Help
 
     notes = [event.note for event in watched.run(view) if event.name.startswith("select")]
     assert [note and "repeated" in note for note in notes] == [False, True, True]
-    assert notes[-1] == "0 rows; 1 parameter: int; repeated: 3rd time in this context"
+    assert notes[-1] == "repeated: 3rd time in this context; 0 rows; 1 parameter: int"
 
 
 def test_the_lines_are_the_users_also_behind_an_exit_stack(db: Helper, watched: Watched) -> None:
