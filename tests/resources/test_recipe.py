@@ -103,7 +103,9 @@ def test_a_close_that_hands_the_error_on_has_not_failed(
             raise exc
 
     class Strict(Thing):
-        def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        def __exit__(
+            self, kind: object, error: BaseException | None, trace: object
+        ) -> t.Literal[False]:
             hand_on(self, error)
             return False
 

@@ -775,10 +775,11 @@ def test_a_plain_call_that_would_stop_the_loop_for_ever_gives_up(
 
     monkeypatch.setattr(once, "LOOP_WAIT", 0.05)
     app, kit = make()
-    begun = threading.Event()
+    begun, blocked = threading.Event(), threading.Event()
 
     def slow() -> str:
         begun.set()
+        assert blocked.wait(10)
         return asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "open"), loop).result(10)
 
     db = kit.resource("db", slow)
@@ -789,6 +790,7 @@ def test_a_plain_call_that_would_stop_the_loop_for_ever_gives_up(
         loop = asyncio.get_running_loop()
         thread = asyncio.create_task(asyncio.to_thread(db))
         await asyncio.to_thread(begun.wait)
+        blocked.set()  # from here to the end of the next call, nothing else runs in the loop
         with pytest.raises(ReentranceError, match=r"ready\(\)"):
             db()
         return await thread
