@@ -16,7 +16,7 @@ pytest.importorskip("sqlalchemy")
 
 from flask import Flask, g
 
-from flask_ctxkit import CtxKit, CtxKitError, RolledBackError, SqlHelper
+from flask_ctxkit import CtxKit, CtxKitError, LocalProxy, RolledBackError, SqlHelper
 from tests.resources.faults import add, names
 
 if t.TYPE_CHECKING:
@@ -104,6 +104,28 @@ def test_an_exit_stack_leaves_what_it_entered(db: Helper, path: Path) -> None:
         assert db.status().depth == 1
         add(own, "b")
     assert names(path) == ["a", "b"]
+
+
+def test_generators_that_take_turns_behind_a_proxy_leave_their_own_levels(
+    db: Helper, path: Path
+) -> None:
+    """A proxy hands on who enters and who leaves."""
+    proxy = t.cast("Helper", LocalProxy(lambda: db))
+
+    def rows(name: str) -> t.Iterator[str]:
+        with proxy as cursor:
+            yield name
+            add(cursor, name)
+
+    one, two = rows("a"), rows("b")
+    assert [next(one), next(two)] == ["a", "b"]
+    where = {holder.where for holder in proxy.holders()}
+    assert where == {f"resources/test_sql_units.py:{rows.__code__.co_firstlineno + 1}"}
+    assert next(one, None) is None
+    assert names(path) == ["a"]
+    two.close()  # type: ignore[attr-defined]
+    assert names(path) == ["a"]
+    assert proxy.status().held == 0
 
 
 def test_a_level_may_be_entered_and_left_by_hand(db: Helper, path: Path) -> None:
