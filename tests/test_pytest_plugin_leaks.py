@@ -37,13 +37,17 @@ Run = t.Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
-    """Runs a suite in a process of its own, where each warning is an error."""
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a suite in a process of its own, where each warning is an error.
+
+    Without other plugins, whose imports take longer than the tests.
+    """
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(source: str, *arguments: str, conftest: str = "") -> pytest.RunResult:
         pytester.makepyfile(shops=SHOP, test_it=f"from shops import *\n{source}")
         pytester.makeconftest(f"from shops import *\n{conftest}")
-        always = ("-p", "no:cacheprovider", "-W", "error")
+        always = ("-p", "ctxkit", "-p", "no:cacheprovider", "-W", "error")
         return pytester.runpytest_subprocess(*always, *arguments, timeout=100)
 
     return run
@@ -419,7 +423,7 @@ def test_pops():
     )
     pytester.makepyfile(shops=SHOP)
     result = pytester.runpytest_subprocess(
-        "-p", "no:cacheprovider", "-p", "no:flask", "test_late.py"
+        "-p", "ctxkit", "-p", "no:cacheprovider", "test_late.py", timeout=100
     )
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(["*GET /late of 'shop', pushed at test_late.py:17."])
@@ -670,7 +674,7 @@ def test_sound(n):
     with shop().test_request_context("/"):
         pass
 """,
-        "-n", "2", "--dist", "loadfile", "-W", "default",
+        "-p", "xdist", "-n", "2", "--dist", "loadfile", "-W", "default",
     )  # fmt: skip
     result.assert_outcomes(passed=9, failed=1, errors=1)
     result.stdout.fnmatch_lines(["Left pushed: the context of GET /left*"])
