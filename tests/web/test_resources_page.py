@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import typing as t
 
 from flask import Flask
 
-from flask_ctxkit import CtxKit
+from flask_ctxkit import CtxKit, propagate
 
 TOKEN: t.Final = "look-" + "a" * 32
 
@@ -36,6 +37,31 @@ def test_live_shows_who_holds_what() -> None:
     assert "db&lt;b&gt;" in html
     assert "web/test_resources_page.py:" in html
     assert row["resources"][0]["resource"] == "db<b>"
+
+
+def test_live_tells_work_from_the_request_that_started_it() -> None:
+    """Both have its method and path. Who asked for a resource is told only of another unit."""
+    app, kit = make()
+    db = kit.resource("db", object)
+    begun, seen = threading.Event(), threading.Event()
+
+    def work() -> None:
+        db()
+        begun.set()
+        seen.wait(20)
+
+    @app.get("/tea")
+    def tea() -> str:
+        threading.Thread(target=propagate(work), name="kitchen").start()
+        return ""
+
+    client = app.test_client()
+    client.get("/tea")
+    begun.wait(20)
+    html = client.get("/_ctx/live").text
+    seen.set()
+    assert "<b>GET</b> /tea <small>work that it started</small>" in html
+    assert "asked for at <code" in html
 
 
 def test_the_start_up_page_asks_each_resource() -> None:
