@@ -24,7 +24,8 @@ import typing as t
 from importlib.metadata import version
 from pathlib import Path
 
-from flask import Flask, current_app, g, render_template_string, session
+from flask import Flask, current_app, g, render_template, render_template_string, session
+from jinja2 import DictLoader
 
 from flask_ctxkit import CtxKit
 
@@ -40,6 +41,7 @@ VARIANTS: t.Final = ("bare", "off", "trace")
 CASES: t.Final[dict[str, tuple[str, bool]]] = {
     "json": ("/plain/5", False),
     "html": ("/html", False),
+    "template": ("/page", False),
     "session untouched": ("/plain/5", True),
     "session read": ("/read", True),
     "session written": ("/write", True),
@@ -48,7 +50,7 @@ CASES: t.Final[dict[str, tuple[str, bool]]] = {
 
 
 def make_app(variant: str, **config: t.Any) -> Flask:
-    """The app under test: a JSON and an HTML view, views on the session, and five hooks."""
+    """The app under test: views with JSON, HTML and a template, some on the session; five hooks."""
     app = Flask(f"bench_{variant}")
     app.secret_key = "k" * 32
     app.config.update(config)
@@ -72,6 +74,8 @@ def _add_hooks(app: Flask) -> None:
 def _add_views(app: Flask) -> None:
     app.get("/plain/<int:n>")(plain)
     app.get("/html")(html)
+    app.get("/page")(page)
+    app.jinja_loader = DictLoader({"page.html": PAGE})
     app.get("/read")(read)
     app.get("/write")(write)
     app.get("/live")(live)
@@ -105,6 +109,13 @@ def plain(n: int) -> dict[str, int]:
 
 def html() -> str:
     return "<html><body><p>%s</p></body></html>" % ("x" * 2000)
+
+
+PAGE: t.Final = "<html><body>{% for n in range(20) %}<p>{{ n }}</p>{% endfor %}</body></html>"
+
+
+def page() -> str:
+    return render_template("page.html")
 
 
 def read() -> dict[str, t.Any]:
