@@ -414,3 +414,33 @@ def test_async_outside_of_a_context() -> None:
 
     with pytest.raises(OutsideContextError):
         asyncio.run(user())
+
+
+@pytest.mark.parametrize("trace", [False, True], ids=["quiet", "traced"])
+def test_an_async_view_shares_the_context_of_its_request(trace: bool) -> None:
+    """Its body runs in a loop of another thread; hooks, tasks and the end are one context."""
+    pytest.importorskip("asgiref")
+    app = Flask(__name__)
+    app.config.update(CTXKIT_TRACE=trace)
+    kit = CtxKit(app)
+    log: Log = []
+    db = kit.resource("db", object, lambda _: log.append("closed"))
+
+    @kit.cached
+    async def user() -> object:
+        log.append("computed")
+        await asyncio.sleep(0.01)
+        return db()
+
+    @app.before_request
+    async def load() -> None:
+        await user()
+
+    @app.get("/")
+    async def view() -> str:
+        found = await asyncio.gather(*(user() for _ in range(5)), asyncio.to_thread(db))
+        return str(len(set(map(id, found))))
+
+    client = app.test_client()
+    assert [client.get("/").text for _ in range(2)] == ["1", "1"]
+    assert log == ["computed", "closed"] * 2

@@ -875,3 +875,32 @@ def test_an_app_without_resources_pays_for_none() -> None:
         assert "pop" not in vars(ctx)
         db()
         assert "pop" in vars(ctx)
+
+
+def test_a_context_that_uses_none_pays_one_call() -> None:
+    """The kit's teardown function, which looks into one dict and calls nothing else."""
+    app, kit = make()
+    db = kit.resource("db", object)
+    called: Log = []
+
+    def profile(frame: t.Any, event: str, _: object) -> None:
+        if event == "call" and "flask_ctxkit" in frame.f_code.co_filename:
+            called.append(frame.f_code.co_name)
+
+    ctx = app.app_context()
+    sys.setprofile(profile)
+    try:
+        ctx.push()
+        ctx.pop()
+    finally:
+        sys.setprofile(None)
+    assert called == ["ctxkit_teardown_appcontext"]
+    called.clear()
+    with app.app_context():
+        db()
+        sys.setprofile(profile)
+        try:
+            db()
+        finally:
+            sys.setprofile(None)
+    assert called == ["__call__"]
