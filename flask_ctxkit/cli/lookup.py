@@ -8,6 +8,7 @@ import typing as t
 
 from . import fields
 from .client import AskError, NotFoundError
+from .tables.marks import near_text
 
 if t.TYPE_CHECKING:
     from .client import Client, Report
@@ -52,10 +53,7 @@ def _searched(client: Client, which: str, status: str | None, slow: bool) -> str
     asked = " ".join(
         p for p in (f"path:{which}" if query else "", f"status:{status}" if status else "") if p
     )
-    near = "".join(
-        f" {less[:1].upper()}{less[1:]} there are {n}."
-        for less, n in fields.mapping(report, "near").items()
-    )
+    near = "".join(f" {near_text(less, n)}" for less, n in fields.mapping(report, "near").items())
     raise NotFoundError(
         f"No request matches  {asked or which} .{near or ' See: flask ctx requests'}",
         code="no-match",

@@ -148,7 +148,7 @@ def test_filters_and_refusals_are_the_servers(serve: Serve, run: t.Any) -> None:
     assert run("--url", url, "requests", "path:/cart", "--status", "2xx").code == 0
     none = run("--url", url, "requests", "path:/cart", "--status", "500")
     assert none.code == 1
-    assert "Without status there are 1." in none.out
+    assert "Without status there is 1." in none.out
     wrong = run("--url", url, "requests", "--status", "abc")
     assert wrong.code == 2
     assert "status" in wrong.err

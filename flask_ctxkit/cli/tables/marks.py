@@ -105,6 +105,11 @@ def status_cell(row: fields.Row) -> Cell:
     return cell(Span(str(int(status)), style))
 
 
+def near_text(less: str, found: object) -> str:
+    """What a search would find with one filter less: "Without status there are 98."."""
+    return f"{less[:1].upper()}{less[1:]} there {'is' if found == 1 else 'are'} {found}."
+
+
 def request_line(row: fields.Row) -> str:
     """``GET /cart``, or the name of a context that is no request."""
     method, path = fields.text(row, "method"), fields.text(row, "path")

@@ -110,7 +110,7 @@ def _nothing(report: fields.Row) -> list[Block]:
     for less, number in fields.mapping(report, "near").items():
         found = fields.count({"n": number}, "n")
         if found:
-            blocks.append(line(f"{less[:1].upper()}{less[1:]} there are {found}.", hang=2))
+            blocks.append(line(marks.near_text(less, found), hang=2))
     return blocks
 
 
