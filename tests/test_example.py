@@ -444,3 +444,23 @@ def test_click_through(address: str, browser: Browser) -> None:
     assert card.get_by_role("switch").get_attribute("aria-checked") == "false"
     assert card.locator(".said").count() == 0
     assert said == []
+
+
+@pytest.mark.browser
+@pytest.mark.server
+def test_click_from_a_kettle_to_who_put_it_on(address: str, browser: Browser) -> None:
+    """From what a job holds to the request that started it, and back to the job's own trace."""
+    page = browser.new_page()
+    page.goto(f"{address}/")
+    page.get_by_role("button", name="Order a pot").click()
+    assert page.url == f"{address}/_ctx/live"
+    job = page.locator("details", has_text="work that it started")
+    job.get_by_text("kettle").wait_for()
+    job.locator("dt", has_text="started by").locator("+ dd a").click()
+    assert page.locator("h1").inner_text().startswith("POST /tour/pot")
+    page.locator(".meta a[href*='/requests/']").first.click()
+    page.get_by_text("open kettle").first.wait_for()
+    page.get_by_role("link", name="POST /tour/pot").click()
+    page.get_by_text("INSERT INTO tea_order").first.wait_for()
+    page.goto(f"{address}/cursors")
+    assert page.get_by_text("3 of 15").count() == 1
