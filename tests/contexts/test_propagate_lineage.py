@@ -277,6 +277,8 @@ def test_a_task_is_found_on_its_page_and_in_the_terminal() -> None:
     assert f"started  {task.id}" in told[parent.id]
     assert "started by  GET /tea at contexts/test_propagate_lineage.py:" in told[task.id]
     assert f"flask ctx show {parent.id}" in told[task.id]
+    assert "GET /tea → task in " in told[task.id]
+    assert "GET /tea → 200 in " in told[parent.id]
 
 
 def test_work_that_starts_itself_again_keeps_nothing_of_the_past() -> None:

@@ -78,7 +78,8 @@ def headline(trace: fields.Row) -> Cell:
         error = Span(f"✗ {fields.text(raised, 'type', '?')}", "error")
         answer = (error, Span(f" in {took}", "strong"))
     elif status is None:
-        answer = cell(f"{took}")
+        # Work has the method and path of the request that started it, and is not it.
+        answer = cell(f"task in {took}" if fields.text(trace, "kind") == "task" else took)
     else:
         answer = (*marks.status_cell(trace), Span(f" in {took}", "strong"))
     left = Span(" · left current", "warning") if state == "left" else ""
