@@ -348,9 +348,12 @@ def _claim(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
 
 
 def _work_ends(ctx: t.Any, recording: Recording, family: Lineage) -> None:
-    if family.origin is not None and family.origin.how == "copy":
+    if family.origin is None:
+        return
+    # What is handed to it and when it ends are no steps, so each call is examined.
+    recording.odd = True
+    if family.origin.how == "copy":
         ctx.__dict__.pop(_CLAIM, None)
-        recording.odd = recording.odd or family.outlived_ns(now()) > 0
 
 
 def _place(frame: FrameType) -> str:

@@ -159,8 +159,6 @@ class Recorder:
         """*recording* is of work that was started at *origin*: both are to tell."""
         parent: Recording | None = origin.parent
         recording.lineage = Lineage(origin, None if parent is None else trace_name(parent))
-        if origin.captured:
-            recording.odd = True
         if parent is None:
             return
         recording.parent = parent.id

@@ -210,9 +210,15 @@ def test_undone_below_another_hook_it_only_passes_on(monkeypatch: pytest.MonkeyP
     def other(args: t.Any) -> None:
         below(args)
 
+    started = threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        started(thread)
+
     monkeypatch.setattr(threading, "excepthook", other)
+    monkeypatch.setattr(threading.Thread, "start", start)
     undo()
-    assert threading.excepthook is other
+    assert (threading.excepthook, threading.Thread.start) == (other, start)
     shop = make()
     in_view(shop, lambda: run(send_mail))
     assert len(given) == 1

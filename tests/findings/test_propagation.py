@@ -175,6 +175,33 @@ def test_a_proxy_in_the_closure_is_named(watch: Watch) -> None:
     assert watched.rules.tally.counts()["work-proxy-captured"] == 2
 
 
+def test_a_proxy_is_named_after_a_sound_call_that_took_the_same_steps(watch: Watch) -> None:
+    """What was sound once is not taken for sound for ever."""
+
+    def work(_: t.Any) -> None:
+        pass
+
+    def view() -> None:
+        given = g if request.args.get("proxy") else "value"
+        run(functools.partial(propagate(work), given))
+
+    watched = watch(shop(view))
+    watched.client.get("/tea")
+    watched.client.get("/tea")
+    assert watched.found == ()
+    quietly(lambda: watched.client.get("/tea?proxy=1"))
+    watched.one("work-proxy-captured")
+
+
+def test_sound_work_is_not_remembered_in_place_of_requests(watch: Watch) -> None:
+    """No other call takes its steps, so nothing is won, and what requests take is kept."""
+    watched = watch(shop(lambda: run(propagate(lambda: None))))
+    for _ in range(3):
+        watched.client.get("/tea")
+    assert len([trace for trace in watched.traces if trace.kind == "task"]) == 3
+    assert len(watched.state.pipeline._sound) == 1
+
+
 def test_values_and_names_of_modules_are_sound(watch: Watch) -> None:
     def view() -> None:
         path, user = request.path, g.get("user")
@@ -226,6 +253,31 @@ def test_a_copy_that_the_view_waits_for_is_sound(watch: Watch) -> None:
     for _ in range(3):
         watched.client.get("/tea")
     assert watched.found == ()
+
+
+def test_a_copy_that_outlives_is_named_after_one_that_did_not(watch: Watch) -> None:
+    """Though it takes the same steps."""
+    go = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        assert go.wait(20)
+
+    def view() -> None:
+        threads[:] = started(copy_current_request_context(work))
+        if go.is_set():
+            threads[0].join(20)
+
+    watched = watch(shop(view))
+    go.set()
+    watched.client.get("/tea")
+    watched.client.get("/tea")
+    assert watched.found == ()
+    go.clear()
+    watched.client.get("/tea")
+    go.set()
+    threads[0].join(20)
+    watched.one("work-outlives-request")
 
 
 def test_propagated_work_may_outlive_its_request(watch: Watch) -> None:
