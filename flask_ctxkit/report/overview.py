@@ -34,13 +34,18 @@ def index(sources: Sources) -> Row:
     return {
         "app": app_info(sources),
         "findings": collected(sources, lives),
-        "checks": {"rules": len(sources.rules.catalogue()), "requests": len(kept)},
+        "checks": {"rules": _asked(sources, len(kept)), "requests": len(kept)},
         "contexts": [live(found) for found in lives],
         "buckets": buckets(kept),
         "requests": [summary(trace, now) for trace in shown[:LAST]],
         "totals": totals(kept) | {"folded": dict(Counter(kind for kind in folds if kind))},
         "cost": cost(sources),
     }
+
+
+def _asked(sources: Sources, requests: int) -> int:
+    """How many rules had something to look at: before any request, those about the set-up."""
+    return sum(rule.when == "app" or requests > 0 for rule in sources.rules.catalogue())
 
 
 def cost(sources: Sources) -> Row:

@@ -39,7 +39,9 @@ def test_the_overview_of_an_app_without_traffic_is_empty_but_whole() -> None:
     assert report["totals"]["median_ms"] is None
     assert report["totals"]["folded"] == {}
     assert report["checks"]["requests"] == 0
-    assert report["checks"]["rules"] > 10
+    rules = state.rules.catalogue()
+    assert 10 < report["checks"]["rules"] < len(rules)
+    assert report["checks"]["rules"] == len([rule for rule in rules if rule.when == "app"])
     assert report["app"]["recording"] == "full"
     json.dumps(report)
 
@@ -50,6 +52,13 @@ def test_the_overview_says_who_is_looked_at() -> None:
     assert (told["name"], told["recording"], told["debug"]) == ("watched", "off", True)
     assert told["uptime_s"] >= 0
     assert index(watched(CTXKIT_TRACE_RATE=0.25)[1])["app"]["recording"] == "0.25"
+
+
+def test_with_a_request_every_rule_had_something_to_look_at() -> None:
+    app, state = watched()
+    app.test_client().get("/")
+    checks = index(state)["checks"]
+    assert checks == {"rules": len(state.rules.catalogue()), "requests": 1}
 
 
 def test_everyday_traffic_is_counted_and_not_listed() -> None:
