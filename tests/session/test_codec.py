@@ -116,6 +116,17 @@ def test_bytes_are_those_of_flask(session: t.Any, secret: t.Any, now: int) -> No
         assert same(tags.decode(codec.unpack(verified.payload)), stock.loads(expected))
 
 
+@pytest.mark.parametrize("unit", ["a", "ab", "abc", "xyzxyz1"])
+def test_what_is_no_shorter_when_compressed_is_left_as_flask_leaves_it(unit: str) -> None:
+    """To the byte: around the size from which compressing is worth it."""
+    keyring = Keyring.derive("k")
+    with APP.app_context(), at(NOW):
+        stock = stock_serializer("k")
+        for size in range(8, 24):
+            value = {"k": (unit * size)[:size]}
+            assert dumps(value, keyring) == stock.dumps(value)
+
+
 class Colour(int):
     pass
 
