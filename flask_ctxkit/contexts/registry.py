@@ -397,6 +397,7 @@ class Registry:
         path = recording.path if recording else self.shown(request.path) if request else None
         what = f"the context of {method} {path}" if path else "an application context"
         pushed = push_site(recording) if recording else None
+        message = _SENTENCES[kind].format(what=what, detail=detail)
         leak = Leak(
             kind=kind,
             at=datetime.fromtimestamp(wall, timezone.utc).isoformat(timespec="milliseconds"),
@@ -404,7 +405,7 @@ class Registry:
             method=method,
             path=path,
             pushed=pushed,
-            message=_SENTENCES[kind].format(what=what, detail=detail),
+            message=f"{message[0].upper()}{message[1:]}",
             trace=recording.id if recording else None,
             still=ctx is not None,
             wall=wall,

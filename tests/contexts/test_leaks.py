@@ -73,7 +73,11 @@ def make(name: str, settings: dict[str, t.Any] | None) -> Flask:
 
 
 def leaks(app: Flask) -> tuple[Leak, ...]:
-    return t.cast("tuple[Leak, ...]", app.extensions["ctxkit"].registry.leaks)
+    found = t.cast("tuple[Leak, ...]", app.extensions["ctxkit"].registry.leaks)
+    for leak in found:  # each is told as a sentence
+        assert leak.message[0].isupper()
+        assert leak.message.endswith(".")
+    return found
 
 
 def isolated(function: t.Callable[[], t.Any]) -> None:
