@@ -452,7 +452,10 @@ def test_a_page_that_fails_says_so_and_is_logged(
 
 def test_too_many_parameters_are_refused() -> None:
     query = "&".join(f"p{number}=1" for number in range(1000))
-    assert visited(watched()).get(f"/_ctx/requests?{query}").status_code == 400
+    client = visited(watched())
+    told = client.get(f"/_ctx/requests.json?{query}")
+    assert told.status_code == 400
+    assert told.get_json()["error"]["message"].startswith("There are more than 50 parameters.")
 
 
 # ----------------------------------------------------------------------- apart from the app
