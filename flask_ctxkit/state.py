@@ -186,9 +186,12 @@ class State:
             logger.addHandler(default_handler)
         if not logger.level:
             logger.setLevel(logging.INFO)
-        if self.pages:
+        if self._pages is not None:
             root, scheme = environ.get("SCRIPT_NAME", ""), environ["wsgi.url_scheme"]
-            self._address = f"{scheme}://{get_host(environ)}{root}{self.config.url_prefix}"
+            # Whoever came first chose the Host, and may be a scanner or a health check.
+            trusted = self._pages.guard.trusts(environ.get("HTTP_HOST"))
+            host = get_host(environ) if trusted else f"127.0.0.1:{environ['SERVER_PORT']}"
+            self._address = f"{scheme}://{host}{root}{self.config.url_prefix}"
             logger.info("ctxkit: %s/", self._address)
 
     def _leaked(self, leak: Leak) -> None:

@@ -118,7 +118,7 @@ class Guard:
             return Access(look=False, reason="failed")
 
     def _access(self, environ: WSGIEnvironment) -> Access:
-        if not self._trusted_host(environ.get("HTTP_HOST")):
+        if not self.trusts(environ.get("HTTP_HOST")):
             return Access(look=False, reason="host")
         refused = self._local_refusal(environ)
         if refused is None and self._values_token is None:
@@ -143,7 +143,8 @@ class Guard:
             return "peer"
         return None if FORWARDING.isdisjoint(environ) else "proxy"
 
-    def _trusted_host(self, host: t.Any) -> bool:
+    def trusts(self, host: t.Any) -> bool:
+        """Whether who asks for *host*, a Host header, may be let in."""
         known = self._known_hosts.get(host)
         if known is None:
             known = self._is_trusted(host)
@@ -184,7 +185,7 @@ class Guard:
 
     def login(self, environ: WSGIEnvironment, token: str) -> str | None:
         """The value of a login cookie for *token*; None for a wrong one."""
-        if not self._trusted_host(environ.get("HTTP_HOST")):
+        if not self.trusts(environ.get("HTTP_HOST")):
             return None
         for known in (self._values_token, self._token):
             if known is not None and known.equals(token):

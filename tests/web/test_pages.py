@@ -458,6 +458,30 @@ def test_too_many_parameters_are_refused() -> None:
     assert told.get_json()["error"]["message"].startswith("There are more than 50 parameters.")
 
 
+# --------------------------------------------------------------------------------- the link
+
+
+@pytest.mark.parametrize(
+    ("host", "link"),
+    [
+        ("localhost:5000", "http://localhost:5000/_ctx/"),
+        ("dev.local", "http://dev.local/_ctx/"),
+        ("evil.example", "http://127.0.0.1:80/_ctx/"),
+        ("", "http://127.0.0.1:80/_ctx/"),
+    ],
+)
+def test_the_link_in_the_log_is_one_that_may_be_followed(
+    host: str, link: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever comes first chooses the Host header."""
+    app = watched(CTXKIT_PAGE_HOSTS=["dev.local"])
+    with caplog.at_level(logging.INFO, "flask_ctxkit"):
+        app.test_client().get("/", environ_overrides={"HTTP_HOST": host})
+        app.test_client().get("/")
+    told = [record.getMessage() for record in caplog.records]
+    assert [line for line in told if "/_ctx/" in line] == [f"ctxkit: {link}"]
+
+
 # ----------------------------------------------------------------------- apart from the app
 
 
