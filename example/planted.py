@@ -1,6 +1,6 @@
 """The mistakes: each function plants one, the way real apps have made it.
 
-This is the one file here that is not an example to follow.
+This file and ``borrowed.py`` are the ones here that are not an example to follow.
 """
 
 from __future__ import annotations
