@@ -148,7 +148,7 @@ def _sections(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[tuple[
 
 
 def _shows_trace(call: pytest.CallInfo[None]) -> bool:
-    from .testing.traces import TraceAssertionError
+    from .testing.questions import TraceAssertionError
 
     return call.excinfo is not None and call.excinfo.errisinstance(TraceAssertionError)
 

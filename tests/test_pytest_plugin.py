@@ -214,8 +214,9 @@ def test_the_readmes_suite_passes(pytester: pytest.Pytester) -> None:
 
 def test_every_question_is_in_the_readme() -> None:
     """Of a trace, and what picks traces and sessions."""
+    from flask_ctxkit.testing.questions import CheckedTrace
     from flask_ctxkit.testing.sessions import Sessions
-    from flask_ctxkit.testing.traces import CheckedTrace, Traces
+    from flask_ctxkit.testing.traces import Traces
 
     text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     asked = {name for name in vars(CheckedTrace) if name.startswith("assert_")}

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask, Response, abort, g, request, session, stream_with_context
 
 from flask_ctxkit import CtxKit
-from flask_ctxkit.testing.traces import LIMIT, SHOWN, CheckedTrace, TraceAssertionError, Traces
+from flask_ctxkit.testing.questions import CheckedTrace, TraceAssertionError
+from flask_ctxkit.testing.traces import LIMIT, SHOWN, Traces
 
 if t.TYPE_CHECKING:
     from flask.testing import FlaskClient
