@@ -96,6 +96,7 @@ def same(one: t.Any, other: t.Any) -> bool:
 @example({" t": 1}, "k", NOW)
 @example({" di": {" t": [1]}}, "k", NOW)
 @example({"d": datetime.fromisoformat("0001-01-01")}, "k", 0)
+@example({}, "k", 0x78000000)
 def test_bytes_are_those_of_flask(session: t.Any, secret: t.Any, now: int) -> None:
     """The same session, key and second give the same cookie, and it reads back the same."""
     try:
@@ -272,6 +273,25 @@ def test_signed_timestamps_of_any_kind(stamp: bytes) -> None:
 def test_json_that_flask_would_not_write_is_read_as_flask_reads_it(text: str) -> None:
     """Escaped names, spaces, names that come twice, tags with company, unknown tags."""
     assert same(tags.decode(text), SERIALIZER.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("payload", "step"),
+    [(b"AAAAA", "base64"), (b".AAAA", "zlib"), (b"_w", "json"), (b".eJwDAA", "zlib")],
+)
+def test_an_unreadable_payload_names_the_step(payload: bytes, step: str) -> None:
+    with pytest.raises(MalformedPayloadError) as caught:
+        codec.unpack(payload)
+    assert caught.value.evidence["step"] == step
+    assert ": " in caught.value.evidence["error"]
+
+
+@pytest.mark.parametrize("stamp", [b"A", b"", b"AAAAAAAAAAAA"])
+def test_a_signed_cookie_without_a_time_is_malformed(stamp: bytes) -> None:
+    """Its key is known all the same; an empty time is that of 1970."""
+    keyring = Keyring.derive("k")
+    found = codec.verify(signed(b"e30", keyring, stamp), keyring, now=NOW, max_age=MONTH)
+    assert (found.code, found.key) == ("malformed" if stamp else "expired", 0)
 
 
 def test_an_eight_byte_time_is_a_time_and_a_nine_byte_one_is_not() -> None:
