@@ -8,7 +8,7 @@ import weakref
 from functools import wraps
 from inspect import iscoroutinefunction
 from threading import get_ident
-from types import FunctionType
+from types import FunctionType, MethodType
 
 from flask import Flask
 
@@ -20,6 +20,7 @@ from .site import CALLERS, Site, make_site
 if t.TYPE_CHECKING:
     from types import FrameType
 
+    from ..definition import Definition
     from .model import Phase
     from .recorder import Recorder
 
@@ -41,11 +42,14 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
     known: dict[str, dict[t.Any, Timed]] = {
         caller: {function: function for function in own} for caller in CALLERS
     }
+    # Recordings of the same sites are examined only once, so what must be wrapped anew for each
+    # request keeps its site.
+    sites: dict[tuple[Phase, str | None, Definition], Site] = {}
     caller = sys._getframe  # noqa: SLF001
 
     def ensure_sync(func: t.Any) -> t.Any:
-        # Only plain functions are looked up: the hash of others is the user's code.
-        if type(func) is FunctionType:
+        # The hash of others is the user's code.
+        if type(func) is FunctionType or _is_plain_method(func):
             try:
                 return known[caller(1).f_code.co_name][func]
             except KeyError:
@@ -66,11 +70,15 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
         except BaseException as failure:
             recorder.failed("ensure_sync", failure)
             return make_sync(function)
-        if type(function) is FunctionType and function in known[name]:
+        plain = type(function) is FunctionType or _is_plain_method(function)
+        if plain and function in known[name]:
             return known[name][function]
+        if len(sites) >= KEPT:
+            sites.clear()
+        site = sites.setdefault((phase, site.blueprint, site.definition), site)
         inner = _told(function, recorder) if coroutine else function
         timed = wrap(site, make_sync(inner), recorder)
-        if registered and stock and type(function) is FunctionType and not coroutine:
+        if registered and stock and plain and not coroutine:
             table = known[name]
             if len(table) >= KEPT:
                 table.clear()
@@ -79,6 +87,13 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
         return timed
 
     app.ensure_sync = ensure_sync  # type: ignore[method-assign]
+
+
+def _is_plain_method(function: t.Any) -> bool:
+    """Whether it is a bound method, as extensions register theirs: since Python 3.8 its hash and
+    its equality go by the identity of the object that it is bound to.
+    """
+    return type(function) is MethodType and type(function.__func__) is FunctionType
 
 
 def _asking(frame: FrameType) -> str:

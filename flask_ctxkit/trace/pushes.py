@@ -177,7 +177,10 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             recording = self._ctxkit
+            began = 0
             if recording is not None:
+                if recording.streaming or recording.ended:
+                    began = now()  # what came before is the body's time, or the client's
                 if recording.block is not None:
                     _block_ends(recorder, self, recording, args)
                 elif args and args[0] is not None:
@@ -189,7 +192,7 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 _pop_raised(recorder, self, error)
                 raise
             if recording is not None:
-                _popped(recorder, self, recording)
+                _popped(recorder, self, recording, began)
 
         def copy(self) -> t.Any:
             made = base.copy(self)
@@ -396,7 +399,7 @@ def _block_ends(
         recorder.raised(recording, block, start, error)
         if isinstance(error, Exception) and not isinstance(error, click.exceptions.Exit):
             recording.error = recorder.describe(error)
-            if recording.lineage is not None and recorder.on_escape is not None:
+            if recorder.on_escape is not None:
                 recorder.on_escape(recording, error, recording.error)
     except BaseException as own:
         recorder.failed("block", own)
@@ -460,7 +463,7 @@ def _own_app_context(recorder: Recorder, ctx: t.Any, recording: Recording) -> No
         recorder.failed("push", error)
 
 
-def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
+def _popped(recorder: Recorder, ctx: t.Any, recording: Recording, began: int = 0) -> None:
     try:
         if pushes_of(ctx):
             return
@@ -469,7 +472,7 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
         for signal in _AT_THE_END:
             if signal.receivers:
                 heard(recording, signal, ctx.app)
-        start = recording.last_end()
+        start = max(recording.last_end(), began)
         if recording.current is not None:  # a streamed body, whose changes are its own
             recording.look_inside(recording.current)
         if recording.odd and recording.ended is None:

@@ -194,3 +194,25 @@ def test_an_exception_that_needs_no_explanation_stays_as_it_is(watch: Watch) -> 
     with pytest.raises(ZeroDivisionError) as caught:
         watched.client.get("/")
     assert not hasattr(caught.value, "__notes__")
+
+
+@notes
+def test_an_error_in_a_context_without_a_request_carries_its_explanation(watch: Watch) -> None:
+    app = Flask("shop")
+    watch(app)
+
+    @app.before_request
+    def load_guest() -> None:
+        g.guest = "Mei"
+
+    @app.get("/")
+    def index() -> str:
+        return str(g.guest)
+
+    for _ in range(2):
+        assert app.test_client().get("/").status_code == 200
+    with pytest.raises(AttributeError, match="guest") as caught, app.app_context():
+        str(g.guest)
+    (note,) = t.cast("t.Any", caught.value).__notes__
+    assert "load_guest" in note
+    assert "g starts empty in each context" in note

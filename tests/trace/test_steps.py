@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import typing as t
 
 import pytest
@@ -314,11 +315,42 @@ def test_a_template_inside_a_template_is_told_inside() -> None:
     assert sorted(event.depth for event in of(trace, "template")) == [1, 2]
 
 
-def test_requests_that_render_the_same_are_examined_once(
-    monkeypatch: pytest.MonkeyPatch,
+def rendering(app: Flask) -> None:
+    app.add_url_rule("/", "index", lambda: render_template_string("{{ 1 }}"))
+
+
+def hooked_by_a_method(app: Flask) -> None:
+    class Extension:
+        def load(self) -> None:
+            g.loaded = True
+
+    app.before_request(Extension().load)
+    app.add_url_rule("/", "index", lambda: "index")
+
+
+def asynchronous(app: Flask) -> None:
+    @app.get("/")
+    async def index() -> str:
+        return "index"
+
+
+def closing(app: Flask) -> None:
+    @app.get("/")
+    def index() -> str:
+        @after_this_request
+        def sign(response: Response) -> Response:
+            response.headers["X-Signed"] = "yes"
+            return response
+
+        return "index"
+
+
+@pytest.mark.parametrize("write", [rendering, hooked_by_a_method, asynchronous, closing])
+def test_requests_that_do_the_same_are_examined_once(
+    write: t.Callable[[Flask], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = make()
-    app.add_url_rule("/", "index", lambda: render_template_string("{{ 1 }}"))
+    write(app)
     rules = app.extensions["ctxkit"].rules
     examine, examined = rules.for_trace, list[str]()
 
@@ -328,10 +360,24 @@ def test_requests_that_render_the_same_are_examined_once(
 
     monkeypatch.setattr(rules, "for_trace", counted)
     traces = [fetch(app)[1] for _ in range(5)]
-    assert all(of(trace, "template") for trace in traces)
     # The first request of an app does more than the others.
     assert traces[4].id not in examined
     assert len(examined) <= 2
+
+
+def test_the_pop_after_a_stream_takes_no_longer_than_the_pop() -> None:
+    app = make()
+
+    def lines() -> t.Iterator[str]:
+        yield "one"
+        time.sleep(0.2)
+        yield request.path
+
+    app.add_url_rule("/", "index", lambda: Response(stream_with_context(lines())))
+    _, trace = fetch(app, buffered=True)
+    (stream,) = of(trace, "stream")
+    assert stream.duration_us > 200_000
+    assert max(event.duration_us for event in of(trace, "pop")) < 100_000
 
 
 def test_a_streamed_template_is_a_stream() -> None:
