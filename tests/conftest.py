@@ -49,6 +49,14 @@ def fresh_log() -> None:
     logging.disable(logging.NOTSET)
 
 
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Pytest's own, of whose suites the reports are the same on CI: there they are not cut."""
+    for name in ("CI", "BUILD_NUMBER"):
+        monkeypatch.delenv(name, raising=False)
+    return pytester
+
+
 @pytest.fixture(scope="module")
 def browser() -> t.Iterator[Browser]:
     """The machine's own Chromium, without a window; for tests marked ``browser``."""

@@ -285,6 +285,7 @@ def test_server(live_server, app, ctx_traces):
     assert list(ctx_traces) == []
 """,
         "-W", "default",  # since Python 3.12 of a fork beside threads
+        "--live-server-wait", "60",  # a busy machine takes more than 5 seconds
     )  # fmt: skip
     result.assert_outcomes(passed=1)
 
