@@ -75,6 +75,18 @@ class Plan:
     read: str = field(default="all")
     """What is read of the body: "all", "some" (and then closed)."""
 
+    def is_beyond_flask(self) -> bool:
+        """Whether Flask itself may pop in a wrong order: an error after the view leaves a body
+        behind, which holds its context on the stack, and a request that a hook makes meets it.
+        """
+        scopes = [scope for _, scope in self.root.every()]
+        functions = [function for s in scopes for function in (*s.hooks, s.view)]
+        return (
+            any(s.view.body == "stream with context" for s in scopes)
+            and any(f.phase == "after_request" and f.end != "return" for f in functions)
+            and any(act == "client" for f in functions for act, _ in f.acts)
+        )
+
 
 NAMES: t.Final = st.sampled_from(["one", "two", "three"])
 APP_PHASES: t.Final = (
