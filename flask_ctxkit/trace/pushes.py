@@ -475,7 +475,8 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording, began: int = 0
         start = max(recording.last_end(), began)
         if recording.current is not None:  # a streamed body, whose changes are its own
             recording.look_inside(recording.current)
-        if recording.odd and recording.ended is None:
+        if recording.odd and not recording.skips_told:
+            recording.skips_told = True
             note_skipped(recording, ctx)
         recording.note(POP, start)
         recorder.registry.left(recording)

@@ -123,6 +123,8 @@ class Recording:
     dropped = 0
     opened = False
     """Whether it was told what ran before the first hook."""
+    skips_told = False
+    """Whether it was told what Flask left out: once, though a context can be pushed again."""
     thread: int | None = None
     """The ident of the thread that runs an async view, where it is another one."""
 

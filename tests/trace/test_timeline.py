@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 
 from flask_ctxkit import CtxKit
@@ -159,6 +160,8 @@ def plain(change: t.Any) -> dict[str, t.Any]:
     }
 
 
+# A body that an error left behind ends as it is collected, and its teardown functions may raise.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
