@@ -17,12 +17,41 @@ if t.TYPE_CHECKING:
 
 _PIECE: t.Final = re.compile(r"\{\w+\}")
 
+TITLES: t.Final[dict[str, str]] = {
+    "incomplete": "A piece of a split session is missing",
+    "split-unread": "A split session that nobody puts together",
+    "future": "A session from the future",
+    "unknown-key": "A session signed with an unknown key",
+    "other-settings": "A session signed with other settings",
+    "foreign": "A session cookie that is not Flask's",
+    "truncated": "A session cookie that was cut off",
+    "malformed": "A session cookie that is none",
+    "undecodable": "A signed session that can't be read",
+    "duplicate": "Two session cookies in one request",
+    "revocation-unchecked": "A session taken without knowing whether it is revoked",
+    "revocation-refused": "A session refused without knowing whether it is revoked",
+    "undecryptable": "An encrypted session that no key opens",
+    "revocation-unread": "A session not saved, as the store of revocations is down",
+    "nested-change": "A change inside the session was lost",
+    "too-large": "A session that is too large was lost",
+    "unserializable": "A value that no session can hold",
+    "exception-propagated": "A change was lost to an exception",
+    "not-saved": "A change was lost, as there was no response",
+    "over-budget": "A session cookie that browsers drop for its size",
+    "secure-over-http": "A Secure session cookie sent over http",
+    "domain-mismatch": "A session cookie for another domain",
+    "prefix-rules": "A session cookie that its name's prefix forbids",
+    "samesite-none": "SameSite=None without Secure",
+}
+
 
 def judged(code: str, trace: Trace, _known: Known) -> t.Iterator[Finding]:
     """The verdict *code* was given on the session of this request."""
     for verdict in (trace.session or {}).get("verdicts", ()):
         if verdict["code"] == code:
-            seen = [f"{name}: {value}" for name, value in verdict["evidence"].items()]
+            seen = [
+                f"{name.replace('_', ' ')}: {value}" for name, value in verdict["evidence"].items()
+            ]
             phase = "open_session" if verdict["step"] == "open" else "save_session"
             event = next((e.index for e in trace.events if e.phase == phase), None)
             evidence = tuple(Evidence(text, event) for text in seen)
@@ -30,12 +59,11 @@ def judged(code: str, trace: Trace, _known: Known) -> t.Iterator[Finding]:
 
 
 def _rule(reason: Reason) -> Rule:
-    title = reason.code.replace("-", " ")
     return Rule(
         code=f"session-{reason.code}",
         severity="error" if reason.severity == "error" else "warning",
         theme="session",
-        title=f"session: {title}",
+        title=TITLES[reason.code],
         cause=_PIECE.sub("…", reason.message),
         fix=reason.fix,
         check=functools.partial(judged, reason.code),
