@@ -71,13 +71,48 @@ def _rule(reason: Reason) -> Rule:
     )
 
 
+MANY: t.Final = 5
+"""How many cookies of each kind, in five minutes, are no coincidence."""
+
+
+def keys_differ(trace: Trace, _known: Known) -> t.Iterator[Finding]:
+    """Many cookies were signed with this worker's key, and many with one that it doesn't have."""
+    for verdict in (trace.session or {}).get("verdicts", ()):
+        evidence = verdict["evidence"]
+        refused, looked = evidence.get("refused_recently", 0), evidence.get("seen_recently", 0)
+        if verdict["code"] == "unknown-key" and min(refused, looked - refused) >= MANY:
+            keys = ", ".join(evidence.get("keys", ())) or "none"
+            yield Finding(
+                f"{refused} of {looked} session cookies in five minutes were signed with a key "
+                "that this worker doesn't have, the others with its own.",
+                (Evidence(f"This worker's keys, by fingerprint: {keys}."),),
+                subject="keys",
+            )
+
+
+KEYS_DIFFER: t.Final = Rule(
+    code="session-keys-differ",
+    severity="error",
+    theme="session",
+    title="Workers have different secret keys",
+    cause="Each worker signs with its own SECRET_KEY, a random one for instance, or the key was "
+    "changed without a fallback, so a visitor is logged out by whichever worker answers next.",
+    fix="Give all workers the same SECRET_KEY, from a file or the environment. After a change keep "
+    "the old key in SECRET_KEY_FALLBACKS.",
+    check=keys_differ,
+    timed=True,
+)
+
 TOLD_BY_STEP: t.Final = frozenset(
     {"changed-in-stream", "changed-after-save", "after-request-raised"}
 )
 """What the rules over hooks see as well, and can say of which step it was."""
 
-RULES: t.Final[tuple[Rule, ...]] = tuple(
-    _rule(reason)
-    for reason in REASONS
-    if reason.is_worth_telling and reason.code not in TOLD_BY_STEP
+RULES: t.Final[tuple[Rule, ...]] = (
+    KEYS_DIFFER,
+    *(
+        _rule(reason)
+        for reason in REASONS
+        if reason.is_worth_telling and reason.code not in TOLD_BY_STEP
+    ),
 )

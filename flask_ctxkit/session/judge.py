@@ -9,7 +9,7 @@ import typing as t
 from flask_ctxkit.signals import session_verdict
 
 from .model import REASONS, SIMPLE, Step, Verdict, verdict
-from .tally import Tally
+from .tally import UNKNOWN, Tally, unknown_keys
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -83,7 +83,7 @@ class Judge:
         try:
             told = SIMPLE.get((step, code)) if proof is None else None
             if told is None:
-                told = verdict(step, code, None if proof is None else proof())
+                told = verdict(step, code, self._evidence(code, proof))
             # Who listens tells it as a finding.
             heard = hears is not None and hears(told) is not False
             if due and not heard:
@@ -92,6 +92,14 @@ class Judge:
                 session_verdict.send(app, verdict=told)
         except Exception as error:
             self.failed(error)
+
+    def _evidence(self, code: str, proof: Proof | None) -> Evidence | None:
+        found = None if proof is None else proof()
+        if code != UNKNOWN:
+            return found
+        # One such cookie says little, their share says whether workers have different keys.
+        refused, looked = unknown_keys(self.tally.window(int(time.time())))
+        return {**(found or {}), "refused_recently": refused, "seen_recently": looked}
 
     def failed(self, error: Exception) -> None:
         """Count what a listener raised, or what went wrong in looking, and log it."""

@@ -8,6 +8,8 @@ from collections import defaultdict
 Key = tuple[str, str, str]
 """Step, code, and the fingerprint of the key that was used ("" for none)."""
 
+UNKNOWN: t.Final = "unknown-key"
+"""The verdict on a cookie that was signed with a key that this worker doesn't have."""
 MINUTES: t.Final = 60
 """How many minutes are kept apart; older ones only count in the totals."""
 
@@ -72,5 +74,5 @@ def unknown_keys(counts: t.Mapping[Key, int]) -> tuple[int, int]:
     for (step, code, _), number in counts.items():
         if step == "open" and code not in {"absent", "untouched", "no-key"}:
             looked += number
-            unknown += number if code == "unknown-key" else 0
+            unknown += number if code == UNKNOWN else 0
     return unknown, looked

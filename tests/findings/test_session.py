@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
 from flask import Flask, session
 
 Watch = t.Callable[..., t.Any]
@@ -69,6 +70,41 @@ def test_a_cookie_signed_with_another_key_is_named(watch: Watch) -> None:
     watched.client.set_cookie("session", cookie.value)
     assert watched.client.get("/read").json == {"cart": None}
     assert "a key that this worker doesn't have" in watched.one("session-unknown-key").message
+
+
+def workers(watch: Watch, own: int, others: int) -> t.Any:
+    """A worker that gets *own* cookies that it signed, and then *others* of another worker."""
+    other = shop()
+    other.secret_key = "another key of more than thirty-two characters"
+    theirs = other.test_client()
+    theirs.get("/fill")
+    cookie = theirs.get_cookie("session")
+    assert cookie is not None
+    watched = watch(shop())
+    watched.client.get("/fill")
+    for _ in range(own):
+        assert watched.client.get("/read").json == {"cart": ["tea"]}
+    for _ in range(others):
+        watched.client.set_cookie("session", cookie.value)
+        assert watched.client.get("/read").json == {"cart": None}
+    return watched
+
+
+def test_workers_with_different_keys_are_named(watch: Watch) -> None:
+    found = workers(watch, own=7, others=5).found
+    (finding,) = (finding for finding in found if finding.code == "session-keys-differ")
+    assert finding.message.startswith("5 of 12 session cookies in five minutes")
+    assert "SECRET_KEY_FALLBACKS" in finding.fix
+
+
+@pytest.mark.parametrize(("own", "others"), [(7, 4), (4, 7), (0, 12)])
+def test_a_few_old_cookies_are_no_sign_of_other_workers(
+    watch: Watch, own: int, others: int
+) -> None:
+    """Nor are only cookies of another key: then the key was changed, which is told as it is."""
+    codes = {finding.code for finding in workers(watch, own, others).found}
+    assert "session-unknown-key" in codes
+    assert "session-keys-differ" not in codes
 
 
 def test_a_visitor_without_a_cookie_is_sound(watch: Watch) -> None:
