@@ -49,6 +49,13 @@ def fresh_log() -> None:
     logging.disable(logging.NOTSET)
 
 
+@pytest.fixture(autouse=True)
+def not_from_the_cli() -> t.Iterator[None]:
+    """Flask's commands set this for their process, and ``app.run()`` then does nothing."""
+    yield
+    os.environ.pop("FLASK_RUN_FROM_CLI", None)
+
+
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Pytest's own, of whose suites the reports are the same on CI: there they are not cut."""

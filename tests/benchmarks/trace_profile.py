@@ -11,6 +11,7 @@ runs in C counts for nothing, so it says where Python's time goes, not how much 
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import typing as t
 from collections import Counter
@@ -49,11 +50,14 @@ def bytecodes(variant: str, case: str) -> Counter[Function]:
         return trace
 
     before = sys.gettrace()
+    gc.collect()
+    gc.disable()  # what is finalized meanwhile would count as the request's
     sys.settrace(trace)
     try:
         request_cost.call(app, path, cookie)
     finally:
         sys.settrace(before)
+        gc.enable()
     return counted
 
 

@@ -767,6 +767,45 @@ def test_a_coroutine_can_await_what_a_thread_opens() -> None:
         assert asyncio.run(main()) == ["open"] * 3
 
 
+def test_a_coroutine_awaits_the_next_thread_where_the_first_one_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The second thread may need the loop too."""
+    from flask_ctxkit.resources import once
+
+    monkeypatch.setattr(once, "LOOP_WAIT", 0.05)
+    app, kit = make()
+    first, second, fail = threading.Event(), threading.Event(), threading.Event()
+
+    def slow() -> str:
+        if not first.is_set():
+            first.set()
+            assert fail.wait(10)
+            raise OSError
+        second.set()
+        return asyncio.run_coroutine_threadsafe(asyncio.sleep(0.02, "open"), loop).result(10)
+
+    db = kit.resource("db", slow)
+    loop: asyncio.AbstractEventLoop
+
+    async def main() -> list[object]:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        failing = asyncio.create_task(asyncio.to_thread(db))
+        await asyncio.to_thread(first.wait)
+        waiting = asyncio.create_task(db.ready())
+        opening = asyncio.create_task(asyncio.to_thread(db))
+        await asyncio.sleep(0)
+        fail.set()
+        assert second.wait(10)  # before the loop hears of the failure
+        return await asyncio.gather(failing, waiting, opening, return_exceptions=True)
+
+    with app.app_context():
+        failed, *opened = asyncio.run(main())
+    assert isinstance(failed, OSError)
+    assert opened == ["open", "open"]
+
+
 def test_a_plain_call_that_would_stop_the_loop_for_ever_gives_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
