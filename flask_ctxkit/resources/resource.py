@@ -58,9 +58,8 @@ class Resource(t.Generic[T]):
         still, and runs in here.
         """
         scope, recipe = current_scope(self.name), self._recipe
-        slot = scope.slots.get(recipe)
-        if slot is not None and slot.state == "making":
-            await slot.wait_async()
+        while (slot := scope.slots.get(recipe)) is not None and slot.state == "making":
+            await slot.wait_async()  # where it fails, another thread may try next
         return t.cast("T", scope.open(self.name, recipe))
 
     @contextmanager

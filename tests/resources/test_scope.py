@@ -798,7 +798,8 @@ def test_a_coroutine_awaits_the_next_thread_where_the_first_one_fails(
         await asyncio.sleep(0)
         fail.set()
         assert second.wait(10)  # before the loop hears of the failure
-        return await asyncio.gather(failing, waiting, opening, return_exceptions=True)
+        ended = await asyncio.gather(failing, waiting, opening, return_exceptions=True)
+        return [*ended]
 
     with app.app_context():
         failed, *opened = asyncio.run(main())
