@@ -37,6 +37,7 @@ if t.TYPE_CHECKING:
     from .globals import current_ctxkit
     from .resources.resource import Resource
     from .resources.sql import SqlHelper
+    from .session.interface import CtxSessionInterface
     from .session.renewal import regenerate_session
     from .session.revocation import revoke_sessions
     from .signals import finding_raised, trace_finished
@@ -50,6 +51,7 @@ __all__ = [
     "ContextStackError",
     "CtxKit",
     "CtxKitError",
+    "CtxSessionInterface",
     "Local",
     "LocalProxy",
     "LocalStack",
@@ -102,6 +104,7 @@ _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
     "globals": ("current_ctxkit",),
     "resources.resource": ("Resource",),
     "resources.sql": ("SqlHelper",),
+    "session.interface": ("CtxSessionInterface",),
     "session.renewal": ("regenerate_session",),
     "session.revocation": ("revoke_sessions",),
     "signals": ("finding_raised", "trace_finished"),
