@@ -73,7 +73,7 @@ class CtxKit:
         state = State(app, Config.from_mapping(app.config))
         interface = app.session_interface
         if state.config.session_interface and _has_stock_sessions(app):
-            interface = state.interface = CtxSessionInterface()
+            interface = CtxSessionInterface()
         equip(interface, state.config)
         protect(interface, state.config, app.instance_path)
         app.session_interface = interface

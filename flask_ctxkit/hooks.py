@@ -10,6 +10,7 @@ from flask import request_started
 from . import internals
 from .resources.attachment import end_scope
 from .resources.scope import KEY
+from .session.interface import CtxSessionInterface
 from .trace.opening import before_hooks, first_response
 from .trace.recording import now
 
@@ -53,11 +54,11 @@ def register_hooks(app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ..
         return response
 
     def ctxkit_teardown_request(exc: BaseException | None) -> None:
-        interface = state.interface
-        if interface is not None:
+        app = t.cast("Flask", reference())
+        interface = app.session_interface
+        if isinstance(interface, CtxSessionInterface):
             try:
                 ctx = internals.current_request_context()
-                app = t.cast("Flask", reference())
                 interface.finish(app, internals.raw_session(ctx), exc)
             except BaseException as own:
                 recorder.failed("teardown_request", own)

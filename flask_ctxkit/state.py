@@ -88,8 +88,6 @@ class State:
         self._address = ""
         self.headers = False
         self._signal_seam: SignalSeam | None = None
-        self.interface: CtxSessionInterface | None = None
-        """The session interface that the kit installed."""
         self._pages: Pages | None = None
 
     @property

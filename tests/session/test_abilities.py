@@ -123,3 +123,26 @@ def test_a_nested_change_is_saved_by_key() -> None:
         client.get("/set")
         client.get("/add")
         assert client.get("/").text == kept, nested
+
+
+def test_a_subclass_of_the_users_explains_itself_too() -> None:
+    """Also what only the end of the request tells: an exception took the change along."""
+
+    class Salted(CtxSessionInterface):
+        salt = "of my own"
+
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="k" * 40, CTXKIT_TRACE=True, PROPAGATE_EXCEPTIONS=True)
+    app.session_interface = Salted()
+    CtxKit(app)
+
+    @app.get("/")
+    def index() -> str:
+        session["n"] = 1
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        app.test_client().get("/")
+    (trace,) = app.extensions["ctxkit"].store.newest()
+    codes = [verdict["code"] for verdict in trace.session["verdicts"]]
+    assert codes[-1] == "exception-propagated"
