@@ -141,8 +141,11 @@ def _idle(held: Holding, trace: Trace) -> t.Iterator[Slow]:
         if event.phase == "resource" and end > held.start and event.start_us <= held.end:
             took, since = max((took, since), (event.start_us - start, start))
             start = max(start, end)
-    running = _around(trace, since, since + took) or held.opened
-    yield running, f"{named(running)} ran, and asked nothing of it", took
+    running = _around(trace, since, since + took)
+    if running is None:
+        yield held.opened, "nothing was asked of it", took
+    else:
+        yield running, f"{named(running)} ran, and asked nothing of it", took
 
 
 def _started(event: Event) -> float:
@@ -150,15 +153,16 @@ def _started(event: Event) -> float:
 
 
 def _around(trace: Trace, start: float, end: float) -> Event | None:
-    """The innermost step that ran for the whole time."""
-    found = [
-        event
+    """The innermost step that ran for the whole time, else the one that ran for most of it: what
+    a context holds is closed after the view.
+    """
+    ran = [
+        (min(end, event.start_us + event.duration_us) - max(start, event.start_us), event)
         for event in trace.events
         if event.phase != "resource"
-        and event.start_us <= start
-        and event.start_us + event.duration_us >= end
     ]
-    return max(found, key=lambda event: event.depth, default=None)
+    found = [(took, event) for took, event in ran if took > (end - start) / 2]
+    return max(found, key=lambda one: (one[0], one[1].depth), default=(0, None))[1]
 
 
 def held_by_stuck(lives: t.Sequence[Live], _leaks: t.Sequence[Leak]) -> t.Iterator[Finding]:

@@ -171,6 +171,18 @@ def test_nothing_was_asked_of_it_while_something_else_ran() -> None:
     assert [*resources.held_while_slow(trace_of(view, *seen, unseen), KNOWN)] == []
 
 
+def test_what_ran_meanwhile_need_not_run_to_the_close() -> None:
+    """What a context holds is closed after its view; no step of the resource's own is named."""
+    opened = step(1, "open db", 0, 0.1, depth=1)
+    closed = step(2, "close db", 3.6, 3.7, note="held 3,500.0 ms")
+    view = step(0, "checkout", 0, 3.3, phase="view", where="shop.py:1")
+    [found] = resources.held_while_slow(trace_of(view, opened, closed), KNOWN)
+    assert "held for 3.5 s while view checkout ran, and asked nothing of it" in found.message
+    quick = step(0, "checkout", 0, 0.3, phase="view", where="shop.py:1")
+    [found] = resources.held_while_slow(trace_of(quick, opened, closed), KNOWN)
+    assert found.message.endswith("was held for 3.5 s while nothing was asked of it.")
+
+
 def test_a_request_that_hangs_and_holds() -> None:
     """Who holds what, and where it stands."""
     unit = current_unit()
