@@ -19,6 +19,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from .. import internals
 from ..definition import short_path
+from ..redact.drivers import is_drivers, words_of
 from ..units import current_unit
 from . import captures
 from .captures import Captures
@@ -451,7 +452,8 @@ def _message(error: BaseException) -> str:
         argument[:MESSAGE] if type(argument) is str else f"<{type(argument).__name__}>"
         for argument in BaseException.__getattribute__(error, "args")[:5]
     ]
-    return ", ".join(shown)[:MESSAGE]
+    message = ", ".join(shown)[:MESSAGE]
+    return words_of(message) if is_drivers(error) else message
 
 
 def _is_whole(response: t.Any) -> bool:

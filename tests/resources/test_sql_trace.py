@@ -393,3 +393,23 @@ def test_a_pool_that_fails_to_say_how_full_it_is_costs_nothing(watched: Watched)
 
     assert str(watched.run(view)[0].note).endswith("pool unknown")
     assert driver.open == 0
+
+
+class DatabaseError(Exception):
+    """A driver's."""
+
+
+def test_an_error_of_the_driver_tells_no_value() -> None:
+    """MariaDB quotes the entry that is there already, PostgreSQL the whole row."""
+    connection = mock.MagicMock()
+    cursor = connection.cursor.return_value
+    cursor.execute.side_effect = DatabaseError(1062, "Duplicate entry 'Oolong' for key 'name'")
+    db = SqlHelper(lambda: connection)
+    watched = Watched()
+
+    def insert() -> None:
+        with contextlib.suppress(DatabaseError):
+            db.execute("insert into tea values (%s)", "Oolong")
+
+    [error] = [event.error for event in watched.run(insert) if event.error is not None]
+    assert error.message == "<int>, Duplicate entry …"
