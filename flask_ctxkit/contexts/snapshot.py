@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import typing as t
+from collections import OrderedDict, defaultdict
 from io import BytesIO
 
 from flask.sessions import SessionMixin
@@ -19,6 +20,8 @@ if t.TYPE_CHECKING:
 PLAIN: t.Final = (str, bytes, int, float, bool, type(None))
 """What of an environ is kept. Other objects may be a connection, or belong to one."""
 _SERVERS_OWN: t.Final = ("wsgi.version",)
+_DICTS: t.Final = (dict, OrderedDict, defaultdict)
+"""What is a plain dict in the cookie, and so in the next request."""
 
 
 class Snapshot:
@@ -165,13 +168,18 @@ def session_values(session: t.Any) -> dict[str, t.Any]:
 
 
 def _frozen(value: t.Any) -> t.Any:
-    """A copy of *value* whose dicts and lists refuse to be changed, at any depth."""
-    if type(value) is dict:
+    """A copy of *value* whose dicts, lists and sets can't be changed, at any depth.
+
+    Other objects stay as they are.
+    """
+    if type(value) in _DICTS:
         return _FrozenDict({name: _frozen(inner) for name, inner in value.items()})
     if type(value) is list:
         return _FrozenList([_frozen(inner) for inner in value])
     if type(value) is tuple:
         return tuple(_frozen(inner) for inner in value)
+    if type(value) is set:
+        return frozenset(value)
     return value
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import typing as t
+from collections import OrderedDict, defaultdict
 
 import pytest
 from flask import Flask, Request, flash, g, request, session, url_for
@@ -387,6 +388,31 @@ def test_a_change_of_the_session_is_an_error_that_says_why(
     with pytest.raises(SnapshotError, match="read-only copy") as caught:
         with_session(shop, lambda: change(session), user="ada", cart=[{"tea": 1}], pair=(1, [1]))
     assert "Change it in the view" in str(caught.value)
+
+
+def test_what_the_request_put_into_the_session_is_copied_too(shop: Flask) -> None:
+    """It is a plain value only in the next request."""
+    with shop.test_request_context():
+        session["by_tea"], session["found"] = defaultdict(list, green=[1]), {"green"}
+        session["order"] = OrderedDict(first=[1])
+
+        def change() -> None:
+            assert session["found"] == {"green"}
+            assert not hasattr(session["found"], "add")
+            changes: list[t.Callable[[], object]] = [
+                lambda: session["by_tea"].update(black=[2]),
+                lambda: session["by_tea"]["green"].append(2),
+                session["order"].clear,
+            ]
+            for change_it in changes:
+                with pytest.raises(SnapshotError, match="read-only copy"):
+                    change_it()
+            with pytest.raises(KeyError):
+                session["by_tea"]["white"]
+
+        in_thread(propagate(change))
+        assert session["by_tea"] == {"green": [1]}
+        assert session["order"] == {"first": [1]}
 
 
 def test_a_copy_of_a_sessions_value_can_be_changed(shop: Flask) -> None:
