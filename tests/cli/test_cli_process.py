@@ -30,6 +30,10 @@ RUNNING = (
 Start = t.Callable[..., "subprocess.Popen[str]"]
 
 
+LEFT: t.Final = "ignore:unclosed:ResourceWarning"
+"""What Ctrl-C interrupts leaves its socket to the collector."""
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> t.Iterator[Start]:
     """Start ``python -m ...`` where the kit's entry point is installed."""
@@ -46,7 +50,7 @@ def start(tmp_path: Path) -> t.Iterator[Start]:
         env["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(info.parent)])
         env |= options.pop("env", {})
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", *words],
+            [sys.executable, "-W", "error", "-W", LEFT, "-m", *words],
             cwd=tmp_path,
             env=env,
             text=True,

@@ -82,8 +82,15 @@ def test_tests_may_use_any_key() -> None:
     assert look(keyed("dev", TESTING=True)) == ()
 
 
+IGNORED: t.Final[t.Collection[str]] = (
+    () if "SECRET_KEY_FALLBACKS" in Flask.default_config else ("session-fallbacks-ignored",)
+)
+"""What Flask 3.0, which knows no fallbacks, is told as well."""
+
+
 def test_a_weak_fallback_is_named_by_its_position() -> None:
-    (finding,) = look(keyed(GOOD, SECRET_KEY_FALLBACKS=[GOOD[::-1], "dev"]))
+    found = look(keyed(GOOD, SECRET_KEY_FALLBACKS=[GOOD[::-1], "dev"]))
+    (finding,) = (f for f in found if f.code not in IGNORED)
     assert finding.message.startswith("SECRET_KEY_FALLBACKS[1] is ")
 
 
@@ -96,7 +103,8 @@ def test_fallbacks_in_one_string_are_one_key_per_character(value: t.Any) -> None
 
 @pytest.mark.parametrize("value", [None, [], [GOOD], (GOOD,), ""])
 def test_fallbacks_in_a_list_are_sound(value: t.Any) -> None:
-    assert look(keyed(GOOD, SECRET_KEY_FALLBACKS=value)) == ()
+    found = look(keyed(GOOD, SECRET_KEY_FALLBACKS=value))
+    assert all(f.code in IGNORED for f in found)
 
 
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> ModuleType:

@@ -82,6 +82,7 @@ def test_without_sqlalchemy_it_says_what_to_install() -> None:
 
 def test_a_password_in_a_url_is_never_shown() -> None:
     """Not by the helper, nor in what goes wrong."""
+    pytest.importorskip("psycopg")
     db = SqlHelper.from_url("postgresql+psycopg://user:hunter2@127.0.0.1:1/shop?connect_timeout=1")
     with pytest.raises(Exception, match=r".") as raised:  # the driver's own
         db.fetchone("select 1")

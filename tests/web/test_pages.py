@@ -582,7 +582,7 @@ def test_who_has_the_newest_state_gets_it_not_again() -> None:
     ("value", "shown"),
     [
         (timedelta(days=31), "31 days, 0:00:00 (datetime.timedelta)"),
-        (PurePosixPath("/srv/shop.db"), "/srv/shop.db (pathlib.PurePosixPath)"),
+        (PurePosixPath("/srv/shop.db"), f"/srv/shop.db ({PurePosixPath.__module__}.PurePosixPath)"),
         ("x" * 250, f"'{'x' * 200}'… (str, 250 characters)"),
         (b"tea", "'tea' (bytes, 3 bytes)"),
         (Markup("<b>"), "'<b>' (Markup, 3 items)"),
