@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import typing as t
+from functools import partial
 
 from flask_ctxkit.signals import session_verdict
 
@@ -65,6 +66,8 @@ class Judge:
         listening = self.on_verdict is not None or bool(session_verdict.receivers)
         if not listening and code not in LOUD:
             return
+        if code == UNKNOWN:
+            proof = partial(self._with_share, proof, seconds)
         due = code in LOUD and self._is_due(code, seconds)
         if listening or due:
             self._tell(app, step, code, proof, hears or self.on_verdict, due=due)
@@ -83,7 +86,7 @@ class Judge:
         try:
             told = SIMPLE.get((step, code)) if proof is None else None
             if told is None:
-                told = verdict(step, code, self._evidence(code, proof))
+                told = verdict(step, code, None if proof is None else proof())
             # Who listens tells it as a finding.
             heard = hears is not None and hears(told) is not False
             if due and not heard:
@@ -93,13 +96,11 @@ class Judge:
         except Exception as error:
             self.failed(error)
 
-    def _evidence(self, code: str, proof: Proof | None) -> Evidence | None:
-        found = None if proof is None else proof()
-        if code != UNKNOWN:
-            return found
+    def _with_share(self, proof: Proof | None, now: int) -> Evidence:
         # One such cookie says little, their share says whether workers have different keys.
-        refused, looked = unknown_keys(self.tally.window(int(time.time())))
-        return {**(found or {}), "refused_recently": refused, "seen_recently": looked}
+        refused, looked = unknown_keys(self.tally.window(now))
+        found = {} if proof is None else proof()
+        return {**found, "refused_recently": refused, "seen_recently": looked}
 
     def failed(self, error: Exception) -> None:
         """Count what a listener raised, or what went wrong in looking, and log it."""
