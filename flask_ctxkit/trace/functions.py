@@ -71,15 +71,15 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
             recorder.failed("ensure_sync", failure)
             return make_sync(function)
         plain = type(function) is FunctionType or _is_plain_method(function)
-        if plain and function in known[name]:
-            return known[name][function]
+        table = known[name]
+        if plain and function in table:
+            return table[function]
         if len(sites) >= KEPT:
             sites.clear()
         site = sites.setdefault((phase, site.blueprint, site.definition), site)
         inner = _told(function, recorder) if coroutine else function
         timed = wrap(site, make_sync(inner), recorder)
         if registered and stock and plain and not coroutine:
-            table = known[name]
             if len(table) >= KEPT:
                 table.clear()
                 table.update((hook, hook) for hook in own)
