@@ -7,7 +7,18 @@ from pathlib import Path
 
 from flask import Flask, render_template
 
-from . import account, background, commands, database, lifetimes, machinery, mistakes, shop, tour
+from . import (
+    account,
+    background,
+    commands,
+    database,
+    errands,
+    lifetimes,
+    machinery,
+    mistakes,
+    shop,
+    tour,
+)
 from .extensions import kit, season
 from .secret import secret_key
 from .switchboard import Switchboard
@@ -30,6 +41,7 @@ def build(config: t.Mapping[str, t.Any] | None, planted: t.Collection[str] = ())
         DATABASE=instance / "teahouse.sqlite3",
         BREW_SECONDS=3.0,
         NAP_SECONDS=20.0,
+        CTXKIT_STUCK_AFTER=5.0,
         SESSION_COOKIE_SAMESITE="Lax",
     )
     app.config.from_mapping(config or {})
@@ -38,7 +50,9 @@ def build(config: t.Mapping[str, t.Any] | None, planted: t.Collection[str] = ())
 
     kit.init_app(app)
     season.init_app(app)
-    for part in (background, database, account, shop, lifetimes, machinery, tour, commands):
+    for part in (
+        background, database, account, shop, errands, lifetimes, machinery, tour, commands,
+    ):  # fmt: skip
         part.init_app(app)
     mistakes.init_app(app, planted)
     app.register_error_handler(404, not_found)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from flask import current_app, g
 
-from flask_ctxkit import ContextExecutor, unwrap
+from flask_ctxkit import ContextExecutor, explain_threads, unwrap
 
 from .database import db, menu
 from .extensions import kit
@@ -20,6 +20,8 @@ if t.TYPE_CHECKING:
 
 def init_app(app: Flask) -> None:
     app.extensions["threads"] = set()
+    # From now on a thread that fails for want of a context says which request started it.
+    explain_threads()
     app.extensions["kitchen"] = ContextExecutor(4, g=["guest"], thread_name_prefix="kitchen")
 
 

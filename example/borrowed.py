@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 import typing as t
+from contextlib import contextmanager
 
 from flask import Blueprint, Flask, copy_current_request_context, g, request, session
 
-from flask_ctxkit import SqlHelper, propagate
+from flask_ctxkit import SqlHelper, current_ctxkit, propagate
 
 from .background import start
 from .database import Row, db, reader
@@ -38,6 +40,32 @@ def slow_call_inside(app: Flask, broken: Blueprint) -> None:
         with db as cursor:
             cheapest = cursor.execute("SELECT min(cents) AS cents FROM tea").fetchone()
             return f"{cheapest['cents'] * ask_bank() / 100:.2f}"
+
+
+def hangs_with_connection(app: Flask, broken: Blueprint) -> None:
+    def ask_harbour() -> str:
+        time.sleep(2 * current_ctxkit.config.stuck_after)  # no timeout: it may take for ever
+        return "the ship is late"
+
+    @broken.get("")
+    def ship() -> str:
+        teas = reader().execute("SELECT count(*) AS kinds FROM tea").fetchone()
+        return f"{ask_harbour()}, with {teas['kinds']} teas"
+
+
+def close_that_fails(app: Flask, broken: Blueprint) -> None:
+    @contextmanager
+    def borrow() -> t.Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(app.config["DATABASE"])
+        yield connection
+        connection.execute("DROP TABLE basket")  # which not every borrower makes
+        connection.close()
+
+    scales = SqlHelper(borrow, name="scales")
+
+    @broken.get("")
+    def weigh() -> str:
+        return f"{scales.fetchone('SELECT sum(tins) FROM tea')[0]} tins"
 
 
 def pool_too_narrow(app: Flask, broken: Blueprint) -> None:

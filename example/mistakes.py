@@ -26,13 +26,16 @@ mistakes = Blueprint("mistakes", __name__)
 
 @dataclass(frozen=True)
 class Mistake:
-    """``plant`` puts it into an app; ``codes`` are the findings that it should raise."""
+    """``plant`` puts it into an app; ``codes`` are the findings that it should raise. One that
+    ``hangs`` is found while it does.
+    """
 
     plant: t.Callable[[Flask, Blueprint], None]
     codes: tuple[str, ...]
     title: str
     story: str
     visits: int = 1
+    hangs: bool = False
 
     @property
     def name(self) -> str:
@@ -108,6 +111,12 @@ MISTAKES = {
             visits=2,
         ),
         Mistake(
+            planted.thread_without_context,
+            ("context-missing",),
+            "A thread has no context",
+            "current_app leads nowhere in it, and the traceback alone doesn't say who started it.",
+        ),
+        Mistake(
             planted.header_overwritten,
             ("header-overwritten",),
             "Two hooks fight over a header",
@@ -154,6 +163,20 @@ MISTAKES = {
             ("resource-held-while-slow",),
             "A connection waits for somebody else",
             "The bank is asked for the rate of the day while the block is open.",
+        ),
+        Mistake(
+            borrowed.hangs_with_connection,
+            ("resource-held-by-stuck",),
+            "A request hangs, and keeps its connection",
+            "It waits for a harbour that doesn't answer, and nobody else gets what it has "
+            "borrowed. To see that takes some seconds.",
+            hangs=True,
+        ),
+        Mistake(
+            borrowed.close_that_fails,
+            ("resource-close-failed",),
+            "Giving back fails",
+            "The cleaning up drops a table that nobody made, and never gets to the closing.",
         ),
         Mistake(
             borrowed.pool_too_narrow,
@@ -245,8 +268,11 @@ def make(name: str) -> Response:
     """Visit the broken page as a browser would, in a thread of its own."""
     if name not in switchboard().planted:
         abort(404)
-    for _ in range(MISTAKES[name].visits):
-        start(f"visit-{name}", visit, MISTAKES[name].path).join()
+    mistake = MISTAKES[name]
+    # A little longer than it takes to be called stuck.
+    patience = 1.2 * current_ctxkit.config.stuck_after if mistake.hangs else None
+    for _ in range(mistake.visits):
+        start(f"visit-{name}", visit, mistake.path).join(patience)
     return redirect(url_for("mistakes.switches", _anchor=name))
 
 

@@ -138,6 +138,18 @@ def thread_without_guest(app: Flask, broken: Blueprint) -> None:
         return "served"
 
 
+def thread_without_context(app: Flask, broken: Blueprint) -> None:
+    def count_money() -> None:
+        current_app.logger.info("nothing in the till of %s", current_app.name)
+
+    @broken.get("")
+    def closing_time() -> str:
+        cashier = threading.Thread(target=count_money, name="cashier")
+        cashier.start()
+        cashier.join()
+        return "we are closed"
+
+
 def header_overwritten(app: Flask, broken: Blueprint) -> None:
     @broken.after_request
     def let_the_site_frame_it(response: Response) -> Response:

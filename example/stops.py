@@ -177,6 +177,21 @@ STOPS = (
         say="flask ctx live",
     ),
     Stop(
+        "Threads, greenlets, tasks",
+        "The same errand, sent each way, in a context of its own: with a copy of the request, the "
+        "guest, and a g that no other one writes to. The traces name who sent whom.",
+        do=(
+            Link("Send threads", "/errands/threads"),
+            Link("Send greenlets (gevent)", "/errands/greenlets"),
+            Link("Send tasks (asyncio)", "/errands/tasks"),
+        ),
+        see=(
+            Link("The errands", "/requests?kind=task"),
+            Link("The request that sent them", "/requests/latest"),
+        ),
+        say="flask ctx requests kind:task",
+    ),
+    Stop(
         "Code from before Flask 3",
         "season.py still imports _request_ctx_stack, and runs. The doctor reads all source that "
         "the app is made of and says what to write instead.",

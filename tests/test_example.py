@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import typing as t
 from pathlib import Path
@@ -21,6 +22,7 @@ from example.database import db
 from example.mistakes import MISTAKES, Mistake
 from example.season import NAMES
 from example.stops import STOPS, Link
+from flask_ctxkit import explain_threads
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -40,6 +42,7 @@ def house(tmp_path: Path) -> t.Iterator[Flask]:
             "SECRET_KEY": "8" * 16 + "a key for tests, long and odd enough",
             "BREW_SECONDS": 0.01,
             "NAP_SECONDS": 0.1,  # longer in a hook is rightly called slow
+            "CTXKIT_STUCK_AFTER": 0.5,
         }
     )
     app.debug = True
@@ -50,6 +53,13 @@ def house(tmp_path: Path) -> t.Iterator[Flask]:
 @pytest.fixture
 def visitor(house: Flask) -> FlaskClient:
     return house.test_client()
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before() -> t.Iterator[None]:
+    """The example has the threads of the whole process explained."""
+    yield
+    explain_threads()()  # asked twice, it is done once: this undoes it
 
 
 def finish(app: Flask) -> None:
@@ -290,6 +300,58 @@ def test_work_elsewhere_names_its_request_and_is_named(house: Flask, visitor: Fl
     assert kept == ["open kettle", "open reader", "close reader", "close kettle"]
 
 
+@pytest.mark.parametrize("how", ["threads", "greenlets", "tasks"])
+def test_errands_are_alone_with_their_g_and_name_who_sent_them(
+    how: str, visitor: FlaskClient
+) -> None:
+    """In threads, greenlets and tasks alike: the guest came along, no basket came back."""
+    visitor.post("/login", data={"name": "Mei"})
+    page = visitor.get(f"/errands/{how}").text
+    assert page.count("<td>Mei</td><td>nothing</td>") == 3
+    assert page.count(f"<code>/errands/{how}</code>") == 3
+    assert "there is no basket" in page
+    rows = ask(visitor, "/requests.json?kind=task")["requests"]
+    found = [ask(visitor, f"/requests/{row['id']}.json")["trace"] for row in rows]
+    sender = ask(visitor, f"/requests/{found[0]['parent']}.json")["trace"]
+    assert sender["path"] == f"/errands/{how}"
+    assert sorted(sender["children"]) == sorted(trace["id"] for trace in found)
+    kinds = sorted(trace["unit"]["kind"] for trace in found)
+    assert (
+        kinds
+        == {
+            "threads": ["thread"] * 3,
+            "greenlets": ["greenlet"] * 3,
+            "tasks": ["task", "task", "thread"],
+        }[how]
+    )
+
+
+def test_greenlets_without_gevent(visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not installed is asked for, and is no error of the house."""
+    monkeypatch.setitem(sys.modules, "gevent", None)
+    answer = visitor.get("/errands/greenlets")
+    assert (answer.status_code, "pip install gevent" in answer.text) == (501, True)
+
+
+def test_greenlets_leave_no_file_open(house: Flask) -> None:
+    """Each thread of a server without gevent's own has a hub for the time of the errands."""
+
+    def visit() -> None:
+        house.test_client().get("/errands/greenlets")
+
+    def files() -> int:
+        worker = threading.Thread(target=visit)
+        worker.start()
+        worker.join()
+        return len([*Path("/proc/self/fd").iterdir()])
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("the files of a process can't be counted here")
+    before = files()
+    later = [files() for _ in range(5)]
+    assert later[-1] < before + 5, later  # a hub that is left behind keeps two
+
+
 def test_who_holds_a_kettle_now(house: Flask, visitor: FlaskClient) -> None:
     """While the pot that the tour orders is brewed, with the line that asked for it."""
     house.config["BREW_SECONDS"] = 1.0
@@ -331,7 +393,7 @@ def test_the_examples_own_tests_pass() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "example/tests"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
-    assert "7 passed" in told.stdout
+    assert "9 passed" in told.stdout
 
 
 # Threads that fail, a body that is dropped, and a proxy are what some mistakes are about.
@@ -347,10 +409,12 @@ def test_each_switch_plants_a_mistake_that_is_named(
     assert codes(visitor) == []
     visitor.post(f"/break/{mistake.name}")
     assert visitor.post(f"/break/{mistake.name}/make").status_code in {302, 303}
-    finish(house)
+    if not mistake.hangs:
+        finish(house)
     found = codes(visitor)
     assert set(mistake.codes) & set(found)
     page = visitor.get("/break").text
+    finish(house)
     assert page.count('class="said"') >= 1
     assert page.count('aria-checked="true"') == 1
     assert str(escape(mistake.source)) in page
@@ -464,3 +528,18 @@ def test_click_from_a_kettle_to_who_put_it_on(address: str, browser: Browser) ->
     page.get_by_text("INSERT INTO tea_order").first.wait_for()
     page.goto(f"{address}/cursors")
     assert page.get_by_text("3 of 15").count() == 1
+
+
+@pytest.mark.browser
+@pytest.mark.server
+def test_click_from_an_errand_to_who_sent_it(address: str, browser: Browser) -> None:
+    """Greenlets in a server of threads; their traces, and the request that is named there."""
+    page = browser.new_page()
+    page.goto(f"{address}/")
+    page.get_by_role("link", name="Send greenlets").click()
+    assert page.get_by_role("cell", name="/errands/greenlets").count() == 3
+    page.get_by_role("link", name="Their traces").click()
+    page.get_by_role("link", name="GET /errands/greenlets").first.click()
+    page.get_by_text("Greenlet-").first.wait_for()
+    page.locator(".meta a", has_text="GET /errands/greenlets").click()
+    page.get_by_text("in_greenlets").first.wait_for()

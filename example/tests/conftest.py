@@ -7,6 +7,7 @@ import typing as t
 import pytest
 
 from example import create_app
+from flask_ctxkit import explain_threads
 
 if t.TYPE_CHECKING:
     from pathlib import Path
@@ -32,3 +33,4 @@ def app(tmp_path: Path) -> t.Iterator[Flask]:
     )
     yield app
     app.extensions["kitchen"].shutdown()
+    explain_threads()()  # the app has asked for it; asked again, it is the same one to undo

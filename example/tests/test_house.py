@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import typing as t
 
 import pytest
@@ -10,6 +12,7 @@ from flask import g
 from example.background import kettle
 from example.database import SoldOutError, db, menu, place_order, reader
 from example.shop import start_clock, tea
+from flask_ctxkit import explain_threads
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -57,6 +60,33 @@ def test_an_order_starts_a_job_that_closes_what_it_opened(app: Flask, ctx_traces
     closed = [event.name for event in job.events if event.name in {"close kettle", "close reader"}]
     assert opened == ["open kettle", "open reader"]
     assert closed == ["close reader", "close kettle"]
+
+
+def test_errands_start_with_the_guest_alone(app: Flask, ctx_traces: Traces) -> None:
+    app.test_client().get("/errands/threads")
+    sender, jobs = ctx_traces.one(kind="request"), ctx_traces.of(kind="task")
+    assert {job.parent for job in jobs} == {sender.id}
+    for job in jobs:
+        assert list(job.g) == ["basket"]  # beside what it took along
+        job.assert_no_findings()
+    assert "basket" not in sender.g
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes on tracebacks came with 3.11")
+def test_a_thread_without_a_context_says_who_started_it(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explain_threads()()  # undone, and asked for again around what this test listens with
+    ended: list[BaseException] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: ended.append(args.exc_value))
+    undo = explain_threads()
+    with app.test_request_context("/teas"):
+        waiter = threading.Thread(target=place_order, args=("Mei", 2), name="waiter")
+        waiter.start()
+        waiter.join()
+    undo()
+    [error] = ended
+    assert "waiter, which GET /teas (" in error.__notes__[0]
 
 
 def test_what_is_sold_out_changes_nothing(app: Flask) -> None:
