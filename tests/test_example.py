@@ -393,7 +393,8 @@ def test_the_examples_own_tests_pass() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "example/tests"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
-    assert "9 passed" in told.stdout
+    # Before Python 3.11 a traceback takes no notes.
+    assert ("9 passed" if sys.version_info >= (3, 11) else "8 passed, 1 skipped") in told.stdout
 
 
 # Threads that fail, a body that is dropped, and a proxy are what some mistakes are about.
