@@ -13,6 +13,10 @@ from .internals import current_app_context
 if t.TYPE_CHECKING:
     from .state import State
 
+OURS: t.Final = "_ctxkit"
+"""The one name on ``g`` that is the kit's: the scope of its context stands there. All names that
+begin like it are left out where ``g`` is shown or copied."""
+
 
 def kit_or_none() -> State | None:
     """What the current app owns of the kit; None outside of a context or without a kit."""

@@ -13,7 +13,7 @@ import warnings
 
 from .. import internals
 from ..errors import CtxKitError, OutsideContextError
-from ..globals import kit_or_none
+from ..globals import OURS, kit_or_none
 from ..origin import KEY, MADE, Origin, calling
 from .captured import captured_by, captured_in
 from .snapshot import Snapshot
@@ -27,8 +27,6 @@ if t.TYPE_CHECKING:
 P = t.ParamSpec("P")
 R = t.TypeVar("R")
 
-OUR_NAMES: t.Final = "_ctxkit"
-"""How the names begin that the kit keeps on ``g``: what is opened belongs to one context."""
 OUTSIDE: t.Final = frozenset({
     "flask_ctxkit.contexts.propagate", "flask_ctxkit.contexts.executor", "concurrent.futures._base",
 })  # fmt: skip
@@ -272,7 +270,8 @@ def _values_of(g: t.Any, wanted: t.Any) -> dict[str, t.Any]:
     else:
         present = set(g)
         names = [name for name in wanted if name in present]
-    return {str(name): g.get(name) for name in names if not name.startswith(OUR_NAMES)}
+    # What is opened in a context belongs to it alone.
+    return {str(name): g.get(name) for name in names if not name.startswith(OURS)}
 
 
 def _name(function: t.Any) -> str:

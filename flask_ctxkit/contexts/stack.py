@@ -6,6 +6,7 @@ import typing as t
 from dataclasses import dataclass
 
 from .. import internals
+from ..globals import OURS
 from ..units import Unit, current_unit
 from .registry import Registry, Watched, push_site
 
@@ -111,6 +112,8 @@ class Look:
         """*ctx* as a record. Looking at its session doesn't count as access."""
         request, record = internals.request_of(ctx), self.known.get(id(ctx))
         g = getattr(getattr(ctx, "g", None), "__dict__", {}) if kind == "app" else {}
+        held = dict.copy(g)
+        held.pop(OURS, None)
         return StackedContext(
             kind=kind,
             app=ctx.app.name,
@@ -119,7 +122,7 @@ class Look:
             path=None if request is None else self.shown(request.path),
             endpoint=None if request is None else request.endpoint,
             started=None if record is None else record.started,
-            g=self._names(list(dict.items(g))),
+            g=self._names(list(held.items())),
             session=self._session(ctx) if kind == "request" else None,
             pushed_times=internals.push_count(ctx),
             zombie=not internals.is_pushed(ctx),

@@ -1,7 +1,8 @@
 """Which context holds what, and when it ends.
 
-A scope hangs on the application context itself, not on ``g``: who copies, clears or lists ``g``
-neither copies nor loses nor sees what is open. It ends in one of these ways, each exactly once:
+A scope stands on ``g``, under the kit's one private name, and the application context itself
+refers to it as well. All look-ups go by the context, so that who clears, copies or replaces ``g``
+neither loses nor closes anything. It ends in one of these ways, each exactly once:
 in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
 another teardown function raised and Flask skipped the rest; where a context is taken off its
 stack without teardown; or, where nobody ever popped it, when it is collected.
@@ -14,7 +15,7 @@ import weakref
 
 from .. import internals
 from ..errors import NotRegisteredError, OutsideContextError
-from ..globals import kit_or_none
+from ..globals import OURS, kit_or_none
 from .scope import KEY, Scope, closed
 
 
@@ -35,7 +36,11 @@ def current_scope(what: str) -> Scope:
             what=what,
         )
     scope: Scope | None = ctx.__dict__.get(KEY)
-    return _attach(ctx, what) if scope is None else scope
+    if scope is None:
+        scope = _attach(ctx, what)
+    if scope.g is None:
+        _place(ctx, scope)
+    return scope
 
 
 def _attach(ctx: t.Any, what: str) -> Scope:
@@ -53,6 +58,25 @@ def _attach(ctx: t.Any, what: str) -> Scope:
     if scope is new:
         _watch_end(ctx)
     return scope
+
+
+def _place(ctx: t.Any, scope: Scope) -> None:
+    """Let *scope* stand on the ``g`` of *ctx*, past all that notes what is written to it.
+
+    A ``g`` of a class of the app's own is left alone: what it takes is the app's to say. So is
+    one that the recorder does not watch yet, while its context is being pushed: when it begins
+    to, it would take the scope for a step's doing. The next look-up places it then.
+    """
+    g = ctx.g
+    if type(g) is not internals.GLOBALS_CLASS:
+        return
+    names, kit = vars(g), kit_or_none()
+    if kit is not None and kit.tracing and type(names) is dict:
+        return
+    held = names.get(OURS)
+    if held is None or type(held) is Scope:  # another one's, where somebody copied its g
+        dict.__setitem__(names, OURS, scope)
+        scope.g = weakref.ref(g)
 
 
 def _watch_end(ctx: t.Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from .. import internals
 from ..errors import ClosedContextError
+from ..globals import OURS
 from .callers import caller
 from .once import Slot, Slots, Waits, once
 from .steps import Step, is_watched, now, tell
@@ -22,7 +23,7 @@ if t.TYPE_CHECKING:
     from .recipe import Close, Recipe
 
 KEY: t.Final = "_ctxkit_scope"
-"""The attribute of an application context that holds its scope."""
+"""The attribute of an application context that refers to its scope."""
 logger = logging.getLogger("flask_ctxkit")
 
 
@@ -63,7 +64,10 @@ class _Open:
 class Scope:
     """What one context holds, from its first use to the context's end.
 
-    :param ctx: the application context that it hangs on; held weakly, as its owner.
+    It stays one: who copies the ``g`` that it stands on copies nothing that is open, and in a
+    pickle of that there is None in its place.
+
+    :param ctx: the application context that it belongs to; held weakly, as its owner.
     """
 
     def __init__(self, tallies: Tallies, ctx: t.Any) -> None:
@@ -75,7 +79,9 @@ class Scope:
         self._tallies = tallies
         self._app: t.Callable[[], Flask | None] = weakref.ref(ctx.app)
         self._app_name = ctx.app.name
-        self._context = weakref.ref(ctx)
+        self._context = weakref.ref(ctx, _dropping(self))
+        self.g: weakref.ref[t.Any] | None = None
+        """The ``g`` that it stands on, once it does."""
         self._stack: list[_Open] = []
         self._closing: _Open | None = None
         self._closed: set[Recipe] | None = None
@@ -159,6 +165,9 @@ class Scope:
             ctx.__dict__.pop(KEY, None)
             ctx.__dict__.pop(internals.POP, None)
             ctx.__dict__.pop(internals.ON_LEAVE, None)
+        g = None if self.g is None else self.g()
+        if g is not None and vars(g).get(OURS) is self:
+            dict.pop(vars(g), OURS)  # past what notes each change of g
 
     def _drain(self, error: BaseException | None) -> BaseException | None:
         interrupt: BaseException | None = None
@@ -229,6 +238,18 @@ class Scope:
     def __del__(self) -> None:
         self.forgotten()
 
+    def __copy__(self) -> Scope:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Scope:
+        return self
+
+    def __reduce__(self) -> tuple[t.Any, ...]:
+        return type(None), ()
+
+    def __repr__(self) -> str:
+        return f"<Scope of {self._app_name!r}, {len(self._stack)} open>"
+
     # -------------------------------------------------------------------------- asked
 
     def holders(self) -> tuple[Holder, ...]:
@@ -247,6 +268,18 @@ class Scope:
         if slot.state == "making":
             return "opening"
         return "open" if self._closing is None or self._closing.slot is not slot else "closing"
+
+
+def _dropping(scope: Scope) -> t.Callable[[object], None]:
+    """What closes *scope* where its context was dropped and a copy of ``g`` keeps it alive."""
+    reference = weakref.ref(scope)
+
+    def dropped(_context: object) -> None:
+        scope = reference()
+        if scope is not None:
+            scope.forgotten()
+
+    return dropped
 
 
 def _tell(

@@ -233,9 +233,9 @@ def test_a_copy_of_g_is_shallow(shop: Flask) -> None:
 
 def test_what_the_kit_keeps_on_g_stays(shop: Flask) -> None:
     with shop.app_context():
-        setattr(g, "_ctxkit_scope", object())  # noqa: B010  # as the kit does
+        setattr(g, "_ctxkit", object())  # noqa: B010  # as the kit does
         assert in_thread(propagate(lambda: [*g], g="copy")) == []
-        assert in_thread(propagate(lambda: [*g], g=["_ctxkit_scope"])) == []
+        assert in_thread(propagate(lambda: [*g], g=["_ctxkit"])) == []
 
 
 @pytest.mark.parametrize(

@@ -874,22 +874,6 @@ def test_every_step_is_on_the_trace() -> None:
     assert names.index("pop") > max(i for i, phase in enumerate(names) if phase == "resource")
 
 
-def test_g_is_left_alone() -> None:
-    """Who lists, copies or clears ``g`` neither meets nor loses what is open."""
-    app, kit = make(trace=True)
-    log: Log = []
-    db = logged(kit, log)
-    with app.app_context():
-        db()
-        assert list(g) == []
-        vars(g._get_current_object()).clear()
-        db()
-    assert log == ["open db", "close db NoneType"]
-    [trace] = app.extensions["ctxkit"].store.newest()
-    assert not any(event.g for event in trace.events)
-    assert trace.g == {}
-
-
 def test_the_holders_of_a_context() -> None:
     """Who opened what, where and since when; also what is being opened just now."""
     app, kit = make()
