@@ -6,8 +6,8 @@ What was seen to hold no secret is remembered as it is, and handed out at once t
 from __future__ import annotations
 
 import typing as t
-from itertools import compress, filterfalse, islice, repeat
-from operator import is_
+from itertools import islice
+from operator import itemgetter
 
 from .watcher import NAMES
 
@@ -19,6 +19,8 @@ VARIABLES: t.Final = 400
 """The most variables of a request that are kept: the server's own and some hundred headers."""
 HARMLESS: t.Final = 1000
 """The most headers, lists of them, and variables that are remembered."""
+PLANS: t.Final = 200
+"""The most combinations of variables that are remembered."""
 LONG: t.Final = 500
 """The most characters of a text that is remembered."""
 
@@ -28,8 +30,26 @@ PUBLIC: t.Final = frozenset({
     "CONTENT_LENGTH", "GATEWAY_INTERFACE", "wsgi.url_scheme",
 })  # fmt: skip
 """Variables whose values are no secrets, by RFC 3875 and RFC 9110."""
-VARYING: t.Final = frozenset({"REMOTE_PORT", "CONTENT_LENGTH"})
-"""Those whose values are not worth remembering."""
+COUNTS: t.Final = frozenset({"REMOTE_PORT", "CONTENT_LENGTH"})
+"""Those of them whose values are not worth remembering."""
+CHANGING: t.Final = COUNTS | {
+    "HTTP_COOKIE", "HTTP_REFERER", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI",
+}  # fmt: skip
+"""What differs between two requests of a client. All else is the same for most of its requests."""
+
+Variables = tuple[dict[str, "Captured"], tuple[str, ...], t.Sequence["Captured"]]
+"""Captured WSGI variables: those that several requests share, and the names and values of the
+others. One object holds a client's for all its requests, so it is never changed.
+"""
+
+NO_VARIABLES: t.Final[Variables] = ({}, (), ())
+"""Those of a context without a request."""
+
+
+def joined(variables: Variables) -> dict[str, Captured]:
+    """*variables* as one dict."""
+    shared, names, values = variables
+    return {**shared, **dict(zip(names, values, strict=True))}
 
 
 class Redacts(t.Protocol):
@@ -40,6 +60,26 @@ class Redacts(t.Protocol):
     def url(self, text: str) -> str: ...
 
 
+class _Plan:
+    """How the strings are read from environs with the same names."""
+
+    __slots__ = ("changing", "kinds", "read", "shared", "size")
+
+    def __init__(self, environ: dict[str, t.Any]) -> None:
+        # By PEP 3333 what is named like a variable of CGI is a text, and objects are not.
+        texts = [key for key, value in environ.items() if type(value) is str or key.isupper()]
+        self.shared = tuple(key for key in texts if key not in CHANGING)
+        self.changing = tuple(key for key in texts if key in CHANGING)
+        names = (*self.shared, *self.changing)
+        self.size = len(self.shared)
+        self.kinds = [str] * len(names)
+        self.read: t.Callable[[t.Any], tuple[t.Any, ...]]
+        if len(names) > 1:
+            self.read = itemgetter(*names)
+        else:  # of one name, an itemgetter makes no tuple
+            self.read = lambda environ: tuple(environ[name] for name in names)
+
+
 class Captures:
     """Captures what travels on the wire. Lifetime: the recorder's. What it remembers is bounded."""
 
@@ -48,6 +88,8 @@ class Captures:
         self._harmless: dict[tuple[str, str], tuple[str, str]] = {}
         self._harmless_lists: dict[tuple[tuple[str, str], ...], Headers] = {}
         self._hidden: dict[tuple[str, int, int], Captured] = {}
+        self._plans: dict[tuple[t.Any, ...], _Plan] = {}
+        self._shared: dict[tuple[_Plan, int], dict[str, Captured]] = {}
 
     def headers(self, pairs: t.Iterable[tuple[str, str]]) -> Headers:
         """Captured copies of *pairs*: the same object for equal ones without a secret."""
@@ -70,23 +112,46 @@ class Captures:
             self._remember(pair)
         return (name, captured)
 
-    def environ(self, environ: t.Mapping[str, t.Any]) -> dict[str, Captured]:
+    def environ(self, environ: dict[str, t.Any]) -> Variables:
         """A captured copy of the strings in *environ*; those without a secret are remembered."""
-        known = self._harmless
-        more = len(environ) - VARIABLES
-        if more > 0:
-            environ = dict(islice(environ.items(), VARIABLES))
-        # No bytecode runs for what is no text, nor for what is known.
-        texts = map(is_, map(type, environ.values()), repeat(str))
-        captured: dict[str, Captured] = dict(compress(environ.items(), texts))
-        for key, value in list(filterfalse(known.__contains__, captured.items())):
-            if key not in PUBLIC:
-                captured[key] = self._variable(key, value)
-            elif key not in VARYING:
-                self._remember((key, value))
-        if more > 0:
-            captured["$cut"] = more
+        if len(environ) > VARIABLES:
+            return self._cut(environ)
+        names = tuple(environ)
+        plan = self._plans.get(names) or self._planned(names, environ)
+        texts = plan.read(environ)
+        if [*map(type, texts)] != plan.kinds:  # a middleware set what is no text
+            return self.environ({k: v for k, v in environ.items() if type(v) is str})
+        steady = texts[: plan.size]
+        shared = self._shared.get((plan, hash(steady))) or self._share(plan, steady)
+        known, values = self._harmless, texts[plan.size :]
+        for pair in zip(plan.changing, values):  # noqa: B905  # strict costs as much as the loop
+            if pair not in known:
+                values = [*map(self._variable, plan.changing, values)]
+                break
+        return shared, plan.changing, values
+
+    def _planned(self, names: tuple[str, ...], environ: dict[str, t.Any]) -> _Plan:
+        if len(self._plans) >= PLANS:
+            self._plans.clear()
+        plan = self._plans[names] = _Plan(environ)
+        return plan
+
+    def _share(self, plan: _Plan, texts: tuple[str, ...]) -> dict[str, Captured]:
+        """*texts*, captured, but for what servers and middlewares added. They are known again
+        by their hash, which is keyed: that of a secret tells nothing of it.
+        """
+        named = zip(plan.shared, texts, strict=True)
+        shown = ((key, self._variable(key, value)) for key, value in named)
+        captured = {key: value for key, value in shown if value is not None}
+        if all(len(value) <= LONG for value in texts):
+            if len(self._shared) >= HARMLESS:
+                self._shared.clear()
+            self._shared[plan, hash(texts)] = captured
         return captured
+
+    def _cut(self, environ: dict[str, t.Any]) -> Variables:
+        shared, names, values = self.environ(dict(islice(environ.items(), VARIABLES)))
+        return {**shared, "$cut": len(environ) - VARIABLES}, names, values
 
     def path(self, path: str) -> str:
         """*path* without the secrets that a link in a mail carries, such as a reset token."""
@@ -98,6 +163,11 @@ class Captures:
         return shown
 
     def _variable(self, key: str, value: str) -> Captured:
+        if key in COUNTS:
+            return value
+        if key in PUBLIC:
+            self._remember((key, value))
+            return value
         # What holds a secret is remembered by its hash, which is keyed: a client sends the
         # same cookies again and again.
         place = (key, hash(value), len(value))

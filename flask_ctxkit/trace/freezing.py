@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import datetime, timezone
 
 from ..definition import short_path
+from .captures import joined
 from .model import Change, Event, ResponseChange, Trace
 from .recording import Noted, Remark, now
 from .site import MAKE_REQUEST, MATCH, OPEN_SESSION, PUSH_APP, PUSH_REQUEST
@@ -63,7 +64,7 @@ def freeze(recording: Recording) -> Trace:
         ),
         exception=recording.error,
         contexts=_contexts(recording),
-        environ=recording.environ or {},
+        environ=joined(recording.environ),
         g=_g(recording),
         dropped_events=recording.dropped,
         own_cost_us=None,
@@ -85,7 +86,7 @@ def _lineage(recording: Recording) -> dict[str, t.Any] | None:
 
 
 def _query(recording: Recording) -> str | None:
-    query = (recording.environ or {}).get("QUERY_STRING")
+    query = joined(recording.environ).get("QUERY_STRING")
     return query if isinstance(query, str) and query else None
 
 

@@ -13,6 +13,7 @@ from collections import deque
 
 from .. import internals
 from ..internals import header_pairs, status_of
+from .captures import NO_VARIABLES
 from .site import Site
 from .watcher import (
     MISSING,
@@ -32,6 +33,7 @@ if t.TYPE_CHECKING:
     from types import CodeType
 
     from ..units import Unit
+    from .captures import Variables
     from .lineage import Lineage
     from .model import Captured, Error, Kind, Outcome, State
 
@@ -179,7 +181,7 @@ class Recording:
         self.match_start = self.match_end = self.saving = self.lasted = 0
         # saving: when the last after_request hook had ended; lasted: nanoseconds, once it ended.
         self.ended: int | None = None
-        self.environ: t.Mapping[str, Captured] | None = None
+        self.environ: Variables = NO_VARIABLES
         self.current: Site | None = None
         """The step that runs now, for whoever asks from another thread."""
 
@@ -373,7 +375,7 @@ class Recording:
 
     def shape(self) -> t.Any:
         """What the findings can depend on, but for time: equal shapes have equal findings."""
-        forwarded = self.environ is not None and "HTTP_X_FORWARDED_PROTO" in self.environ
+        forwarded = "HTTP_X_FORWARDED_PROTO" in self.environ[0]
         return (
             self.kind, self.endpoint, self.status, self.reused, forwarded,
             tuple(self.log[::STEP]), tuple(self.changed),

@@ -7,7 +7,7 @@ import typing as t
 import pytest
 
 from flask_ctxkit.redact import Redactor
-from flask_ctxkit.trace.captures import HARMLESS, LONG, VARIABLES, Captures
+from flask_ctxkit.trace.captures import HARMLESS, LONG, VARIABLES, Captures, joined
 
 SECRET: t.Final = "s3cr3t-0123456789abcdef"
 PLAIN: t.Final = [("Content-Type", "text/html"), ("Content-Length", "12")]
@@ -39,9 +39,9 @@ def test_a_list_with_a_secret_is_not_kept(captures: Captures, name: str) -> None
 def test_a_cookie_that_comes_again_is_redacted_once(captures: Captures) -> None:
     """It is known by its hash; another one of the same length is another one."""
     one, two = ({"HTTP_COOKIE": f"session={SECRET}{n}"} for n in (1, 2))
-    first = captures.environ(one)["HTTP_COOKIE"]
-    assert captures.environ({**one})["HTTP_COOKIE"] is first
-    assert captures.environ(two)["HTTP_COOKIE"] != first
+    first = joined(captures.environ(one))["HTTP_COOKIE"]
+    assert joined(captures.environ({**one}))["HTTP_COOKIE"] is first
+    assert joined(captures.environ(two))["HTTP_COOKIE"] != first
     assert SECRET not in repr(vars(captures))
     assert SECRET not in repr(first)
 
@@ -59,13 +59,47 @@ def test_only_text_is_captured_of_an_environ(captures: Captures) -> None:
             raise AssertionError
 
     environ = {"REQUEST_METHOD": "GET", "wsgi.input": object(), "X": Loud("x"), "HTTP_A": "b"}
-    assert captures.environ(environ) == {"REQUEST_METHOD": "GET", "HTTP_A": "b"}
+    assert joined(captures.environ(environ)) == {"REQUEST_METHOD": "GET", "HTTP_A": "b"}
+
+
+def test_what_a_client_sends_with_each_request_is_captured_once(captures: Captures) -> None:
+    """Only what differs from one of its requests to the next is captured for each."""
+    client = {"HTTP_USER_AGENT": "x/1", "HTTP_HOST": "h", "HTTP_AUTHORIZATION": f"Basic {SECRET}"}
+    first, second = ({**client, "PATH_INFO": f"/{n}", "REMOTE_PORT": str(n)} for n in (1, 2))
+    one, two = captures.environ(first), captures.environ(second)
+    assert one[0] is two[0]
+    assert joined(two).items() >= {"PATH_INFO": "/2", "REMOTE_PORT": "2", "HTTP_HOST": "h"}.items()
+    assert SECRET not in repr((one, vars(captures)))
+
+
+def test_equal_values_under_other_names_are_other_variables(captures: Captures) -> None:
+    """And so are equal names whose values are of other types."""
+    assert joined(captures.environ({"HTTP_A": "x", "HTTP_B": "y"})) == {
+        "HTTP_A": "x",
+        "HTTP_B": "y",
+    }
+    assert joined(captures.environ({"HTTP_C": "x", "HTTP_D": "y"})) == {
+        "HTTP_C": "x",
+        "HTTP_D": "y",
+    }
+    assert joined(captures.environ({"HTTP_A": "x", "HTTP_B": None})) == {"HTTP_A": "x"}
+    assert joined(captures.environ({"HTTP_A": None, "HTTP_B": "x"})) == {"HTTP_B": "x"}
+    assert joined(captures.environ({"HTTP_A": "x", "HTTP_B": "y"})) == {
+        "HTTP_A": "x",
+        "HTTP_B": "y",
+    }
+    assert joined(captures.environ({})) == {}
+
+
+def test_what_a_middleware_added_is_left_out(captures: Captures) -> None:
+    """The redactor knows which variables are of CGI and HTTP, and shows no other."""
+    assert joined(captures.environ({"myapp.token": SECRET, "HTTP_A": "b"})) == {"HTTP_A": "b"}
 
 
 def test_a_huge_environ_is_cut(captures: Captures) -> None:
     """With a count of what is missing."""
     environ = {f"HTTP_X_{n}": "1" for n in range(VARIABLES + 7)}
-    captured = captures.environ(environ)
+    captured = joined(captures.environ(environ))
     assert (len(captured), captured["$cut"]) == (VARIABLES + 1, 7)
 
 
@@ -74,6 +108,7 @@ def test_what_is_remembered_has_an_end(captures: Captures) -> None:
     for n in range(2 * HARMLESS + 5):
         captures.headers([("ETag", str(n))])
         captures.environ({"HTTP_COOKIE": f"session={SECRET}{n}", "HTTP_X": str(n)})
+        captures.environ({f"HTTP_X_{n}": "x"})
         captures.path(f"/{n}")
     assert all(len(known) <= HARMLESS for known in vars(captures).values() if type(known) is dict)
     long = "/" + "x" * LONG
