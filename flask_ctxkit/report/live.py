@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 import typing as t
 
+from .pools import pools
+from .units import unit
+
 if t.TYPE_CHECKING:
     from ..contexts.registry import Held, Leak, Live
-    from ..units import Unit
     from .sources import Sources
 
 LEAKS: t.Final = 50
@@ -15,11 +17,14 @@ LEAKS: t.Final = 50
 
 
 def contexts(sources: Sources) -> dict[str, t.Any]:
-    """Every live context of the process with its frames, the leaks, and what can't be seen."""
+    """Every live context of the process with its frames, the leaks, what can't be seen, and how
+    full the app's pools are.
+    """
     return {
         "contexts": [live(found) for found in sources.registry.contexts(frames=True)],
         "leaks": [leak(found) for found in reversed(sources.registry.leaks)][:LEAKS],
         "missing": list(sources.registry.missing()),
+        "pools": pools(sources.app, sources.resources),
     }
 
 
@@ -75,16 +80,4 @@ def leak(found: Leak) -> dict[str, t.Any]:
         "message": found.message,
         "trace": found.trace,
         "still": found.still,
-    }
-
-
-def unit(found: Unit) -> dict[str, t.Any]:
-    """A unit as plain data, with the key that names it."""
-    return {
-        "kind": found.kind,
-        "name": found.name,
-        "ident": found.ident,
-        "serial": found.serial,
-        "worker": found.worker,
-        "key": found.key,
     }

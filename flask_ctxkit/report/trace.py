@@ -8,10 +8,10 @@ import typing as t
 from ..errors import CtxKitError
 from ..trace.freezing import freeze
 from .curl import curl
-from .live import unit
 from .session_story import told_by
 from .story import story
 from .summary import fold, iso, moment
+from .units import unit
 
 if t.TYPE_CHECKING:
     from ..trace.model import Change, Error, Event, Trace

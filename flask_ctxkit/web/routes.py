@@ -164,7 +164,7 @@ def request(visit: Visit, name: str) -> Answer:
 def live(visit: Visit) -> Answer:
     body = report.contexts(visit.sources)
     leaks = [(row["kind"], row["at"], row["still"]) for row in body["leaks"]]
-    since = state_of(_live_state(body["contexts"]), leaks)
+    since = state_of(_live_state(body["contexts"]), leaks, _pool_state(body["pools"]))
     shown = len(body["contexts"]) if visit.parameters.get("all") == "1" else ROWS_OF_LIVE
     return Answer(body, "live.html", {**body, "shown": shown}, since)
 
@@ -253,6 +253,16 @@ def _live_state(contexts: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
             [(held["resource"], held["state"], held["where"]) for held in row["resources"]],
         )
         for row in contexts
+    ]  # fmt: skip
+
+
+def _pool_state(pools: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
+    return [
+        (
+            row["name"], row["taken"], row["limit"], row["held"], row["waiting"],
+            [(holder["unit"]["key"], holder["where"]) for holder in row["holders"]],
+        )
+        for row in pools
     ]  # fmt: skip
 
 

@@ -412,6 +412,26 @@ def test_nothing_running_is_a_sentence(shop: t.Any, run: t.Any) -> None:
     assert run("--url", shop.url, "live").out == "Nothing is running.\n"
 
 
+def test_pools_are_told_below(shop: t.Any, made: t.Any, run: t.Any) -> None:
+    """How full, who waits, and who has had a connection longest; as much as is known."""
+    holder = {
+        "unit": made.live()["unit"], "where": "shop/views.py:84", "age_s": 31.1, "depth": 1,
+        "request": "GET /report",
+    }  # fmt: skip
+    full = {"name": "db", "taken": 10, "limit": 10, "held": 10, "waiting": 2, "cursors": 3}
+    quiet = {"name": "own", "taken": None, "limit": None, "held": 0, "waiting": 0, "cursors": 0}
+    rows = [full | {"holders": [holder, holder | {"age_s": 1.0}]}, quiet | {"holders": []}]
+    shop.bodies["/_ctx/live.json"] |= {"pools": rows}
+    told = run("--url", shop.url, "live").out
+    assert (
+        "pool db: 10 of 10 in use, 2 waiting, longest held by Thread-5 in GET /report for 31.1 s"
+    ) in " ".join(told.split())
+    assert "(shop/views.py:84)" in told
+    assert "pool own: 0 in use\n" in told
+    shop.bodies["/_ctx/live.json"] |= {"contexts": [], "leaks": [], "missing": []}
+    assert run("--url", shop.url, "live").out.startswith("Nothing is running.\n\npool db: ")
+
+
 def test_the_app_of_a_request_is_named_where_there_are_several(shop: t.Any, run: t.Any) -> None:
     """And a zombie, current though it was popped, is called one."""
     (unit,) = shop.bodies["/_ctx/stacks.json"]["request_stack"].values()

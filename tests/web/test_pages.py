@@ -86,7 +86,7 @@ def test_every_json_body_has_its_answer_under_its_key() -> None:
     client = visited(watched())
     keys = {
         "index": {"app", "findings", "checks", "contexts", "buckets", "requests", "totals", "cost"},
-        "live": {"contexts", "leaks", "missing"},
+        "live": {"contexts", "leaks", "missing", "pools"},
         "requests": {"requests", "total", "shown", "folded", "query", "near"},
         "requests/latest": {"trace"},
         "stacks": {"app_stack", "request_stack", "locals", "current", "missing"},

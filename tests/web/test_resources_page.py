@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import threading
 import typing as t
 
+import pytest
 from flask import Flask
 
-from flask_ctxkit import CtxKit, propagate
+from flask_ctxkit import CtxKit, SqlHelper, propagate
 
 TOKEN: t.Final = "look-" + "a" * 32
 
@@ -62,6 +65,36 @@ def test_live_tells_work_from_the_request_that_started_it() -> None:
     seen.set()
     assert "<b>GET</b> /tea <small>work that it started</small>" in html
     assert "asked for at <code" in html
+
+
+def test_live_shows_how_full_the_pools_are() -> None:
+    """With who has what, also out of every context; a full one is marked by a word."""
+    pytest.importorskip("sqlalchemy")
+    app, _ = make()
+    db = app.extensions["db"] = SqlHelper.from_url("sqlite://", name="db<b>")
+    client = app.test_client()
+    empty = client.get("/_ctx/live").text
+    assert "db&lt;b&gt;" in empty
+    assert "<b>0</b> of 1 in use" in empty
+    with db:
+        html, told = client.get("/_ctx/live").text, client.get("/_ctx/live.json").get_json()
+    assert "<b>1</b> of 1 in use" in html
+    assert "<b>!</b> full" in html
+    assert 'taken at <code class="where">web/test_resources_page.py:' in html
+    assert [pool["taken"] for pool in told["pools"]] == [1]
+    assert 'id="pools"' not in make()[0].test_client().get("/_ctx/live").text
+
+
+def test_the_page_changes_with_its_pools() -> None:
+    """Who polls gets a new page when a connection is taken, and none while nothing happens."""
+    app, _ = make()
+    db = app.extensions["db"] = SqlHelper(lambda: sqlite3.connect(":memory:"))
+    client = app.test_client()
+    since = re.search(r'data-since="(\w+)"', client.get("/_ctx/live").text)
+    assert since
+    assert client.get(f"/_ctx/live?since={since[1]}").status_code == 204
+    with db:
+        assert client.get(f"/_ctx/live?since={since[1]}").status_code == 200
 
 
 def test_the_start_up_page_asks_each_resource() -> None:

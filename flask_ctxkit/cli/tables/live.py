@@ -39,6 +39,9 @@ def live_document(report: fields.Row, *, frames: bool = False) -> list[Block]:
         blocks += [live_table(rows), line(_sum(rows), indent=1), *_held(rows)]
     else:
         blocks.append(line("Nothing is running."))
+    pools = fields.rows(report, "pools")
+    if pools:
+        blocks += [Gap(), *map(_pool_line, pools)]
     if frames:
         blocks += _all_frames(rows)
     leaks = fields.rows(report, "leaks")
@@ -145,6 +148,26 @@ def _held_row(row: fields.Row, held: fields.Row) -> tuple[Cell, ...]:
         cell(marks.request_line(row)),
         cell(marks.place(fields.text(held, "where", "?"))),
     )
+
+
+def _pool_line(pool: fields.Row) -> Block:
+    """How full it is, who waits, and who has had a connection for the longest time."""
+    taken, limit = fields.number(pool, "taken"), fields.number(pool, "limit")
+    used = f"{fields.count(pool, 'held') if taken is None else taken:g}"
+    used += " in use" if limit is None else f" of {limit:g} in use"
+    full = taken is not None and limit is not None and taken >= limit
+    parts = [Span(used, "warning" if full else "")]
+    waiting = fields.count(pool, "waiting")
+    if waiting:
+        parts.append(Span(f", {waiting} waiting", "warning"))
+    for holder in fields.rows(pool, "holders")[:1]:
+        name = marks.unit_name(fields.mapping(holder, "unit"))
+        request = fields.text(holder, "request")
+        during = f" in {request}" if request else ""
+        where = marks.place(fields.text(holder, "where", "?"))
+        age_s = span(fields.number(holder, "age_s"))
+        parts.append(Span(f", longest held by {name}{during} for {age_s} ({where})"))
+    return line("pool ", Span(fields.text(pool, "name", "?"), "resource"), ": ", *parts, hang=2)
 
 
 def _all_frames(rows: t.Sequence[fields.Row]) -> t.Iterator[Block]:
