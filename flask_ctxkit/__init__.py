@@ -15,7 +15,7 @@ if t.TYPE_CHECKING:
     from .contexts.executor import ContextExecutor
     from .contexts.legacy import install_legacy
     from .contexts.locals import Local, LocalProxy, LocalStack, unwrap
-    from .contexts.propagate import CapturedProxyWarning, propagate
+    from .contexts.propagate import CapturedProxyWarning, SharedValueWarning, propagate
     from .contexts.threads import explain_threads
     from .errors import (
         AlreadyRegisteredError,
@@ -63,6 +63,7 @@ __all__ = [
     "ResourceError",
     "RolledBackError",
     "SessionTooLargeError",
+    "SharedValueWarning",
     "SnapshotError",
     "SqlHelper",
     "UnhashableArgumentError",
@@ -82,7 +83,7 @@ _HOMES: t.Final[t.Mapping[str, tuple[str, ...]]] = {
     "contexts.executor": ("ContextExecutor",),
     "contexts.legacy": ("install_legacy",),
     "contexts.locals": ("Local", "LocalProxy", "LocalStack", "unwrap"),
-    "contexts.propagate": ("CapturedProxyWarning", "propagate"),
+    "contexts.propagate": ("CapturedProxyWarning", "SharedValueWarning", "propagate"),
     "contexts.threads": ("explain_threads",),
     "errors": (
         "AlreadyRegisteredError",

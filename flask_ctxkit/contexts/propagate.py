@@ -37,6 +37,10 @@ class CapturedProxyWarning(UserWarning):
     """Work that runs elsewhere was given a proxy, which leads to another object there."""
 
 
+class SharedValueWarning(UserWarning):
+    """Work that runs elsewhere shares a value of the session, which can't be copied."""
+
+
 def propagate(
     function: Callable[P, R],
     *,
@@ -54,8 +58,9 @@ def propagate(
     :param g: what each call's ``g`` begins with: nothing, a shallow copy of what it holds now,
         or these names of it, those that are set. What the kit itself keeps on ``g`` stays.
     :param request: "snapshot": ``request`` is a copy of what the request says now, and
-        ``session`` a read-only copy; without a request there is none here either. "none":
-        only an application context.
+        ``session`` a read-only copy; without a request there is none here either. A value of
+        it that can't be copied is shared, with a :exc:`SharedValueWarning`. "none": only an
+        application context.
     :param teardown: whether the app's teardown functions run when a call ends. They don't see
         the values of ``g`` that came from here, so they close only what the call opened.
     :raises OutsideContextError: where no context is current.
@@ -108,7 +113,9 @@ class Work:
         self._parent = None if kit is None else kit.recorder.current()
         self._captured = captured_by(function)
         if self._captured:
-            self._warn(self._captured)
+            self._warn_of_proxies(self._captured)
+        if self._snapshot is not None and self._snapshot.session.shared:
+            self._warn_of_sharing(self._snapshot.session.shared)
 
     def __call__(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         return internals.bare_context().run(self._run, args, kwargs)
@@ -158,7 +165,7 @@ class Work:
 
     def _made(self, passed: tuple[str, ...]) -> t.Any:
         if passed:
-            self._warn(passed)
+            self._warn_of_proxies(passed)
         if self._snapshot is None:
             ctx = self._app.app_context()
         else:
@@ -194,13 +201,27 @@ class Work:
                     g.pop(name)
         ctx.pop(error)
 
-    def _warn(self, captured: tuple[str, ...]) -> None:
-        # In another thread, so the place is the one that started the work.
-        warnings.warn_explicit(
+    def _warn_of_proxies(self, captured: tuple[str, ...]) -> None:
+        self._warn(
             f"{_name(self.function)} got {', '.join(captured)}. In the context of its own that it "
             "runs in, a proxy leads to another object, or to none. Pass the value that it needs, "
             "like g.user.id, or the object: unwrap(proxy).",
             CapturedProxyWarning,
+        )
+
+    def _warn_of_sharing(self, shared: tuple[str, ...]) -> None:
+        self._warn(
+            f"{_name(self.function)} shares {', '.join(shared)} of the session with the request, "
+            "since that can't be copied: what one changes in it, the other sees. Keep plain "
+            'values in the session, or leave the request behind: request="none".',
+            SharedValueWarning,
+        )
+
+    def _warn(self, message: str, category: type[Warning]) -> None:
+        # In another thread, so the place is the one that started the work.
+        warnings.warn_explicit(
+            message,
+            category,
             self._code.co_filename,
             self._line,
             registry=self._globals.setdefault("__warningregistry__", {}),

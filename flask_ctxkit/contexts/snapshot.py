@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import sys
 import typing as t
-from collections import OrderedDict, defaultdict
 from io import BytesIO
 
-from flask.sessions import SessionMixin
 from werkzeug.datastructures import FileStorage, iter_multi_items
 
 from .. import internals
 from ..errors import SnapshotError
+from .session_copy import SessionCopy
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -20,8 +19,6 @@ if t.TYPE_CHECKING:
 PLAIN: t.Final = (str, bytes, int, float, bool, type(None))
 """What of an environ is kept. Other objects may be a connection, or belong to one."""
 _SERVERS_OWN: t.Final = ("wsgi.version",)
-_DICTS: t.Final = (dict, OrderedDict, defaultdict)
-"""What is a plain dict in the cookie, and so in the next request."""
 
 
 class Snapshot:
@@ -45,7 +42,7 @@ class Snapshot:
         self._routing_error = request.routing_exception
         self._body = _kept(internals.body_of(request))
         self._files = self._body.pop("files", None)
-        self._session = session_values(internals.raw_session(ctx))
+        self.session = SessionCopy(internals.raw_session(ctx))
 
     def context(self, app: Flask) -> t.Any:
         """A new context with this request, not pushed.
@@ -60,7 +57,7 @@ class Snapshot:
         request.view_args = None if self._values is None else dict(self._values)
         request.routing_exception = self._routing_error
         internals.give_body(request, self._new_body(request))
-        internals.give_session(ctx, SnapshotSession(self._session))
+        internals.give_session(ctx, self.session.new())
         return ctx
 
     def _new_environ(self) -> dict[str, t.Any]:
@@ -147,79 +144,3 @@ class _LentFile:
 
     def __iter__(self) -> t.Iterator[bytes]:
         return iter(self.__getattr__("__iter__")())
-
-
-# ---------------------------------------------------------------------------- session
-
-
-def session_values(session: t.Any) -> dict[str, t.Any]:
-    """What *session* holds, without being an access of it; {} where none is open."""
-    if session is None:
-        return {}
-    if not getattr(session, "loaded", True):
-        len(session)  # the kit's own, which reads its cookie when it is touched
-    if isinstance(session, dict):
-        return _FrozenDict(_frozen(dict(dict.items(session))))
-    accessed = session.accessed
-    values = dict(session.items())
-    if session.accessed != accessed:
-        session.accessed = accessed
-    return _FrozenDict(_frozen(values))
-
-
-def _frozen(value: t.Any) -> t.Any:
-    """A copy of *value* whose dicts, lists and sets can't be changed, at any depth.
-
-    Other objects stay as they are.
-    """
-    if type(value) in _DICTS:
-        return _FrozenDict({name: _frozen(inner) for name, inner in value.items()})
-    if type(value) is list:
-        return _FrozenList([_frozen(inner) for inner in value])
-    if type(value) is tuple:
-        return tuple(_frozen(inner) for inner in value)
-    if type(value) is set:
-        return frozenset(value)
-    return value
-
-
-def _refuse(*_: t.Any, **__: t.Any) -> t.NoReturn:
-    raise SnapshotError(
-        "The session can't be changed here: this work has a read-only copy of it. The session is "
-        "saved in a cookie of the response, which the request sends without waiting for this "
-        "work. Change it in the view, or keep the result in a database or a cache."
-    )
-
-
-class _FrozenDict(dict[str, t.Any]):
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __reduce_ex__(self, _: t.SupportsIndex) -> tuple[t.Any, ...]:
-        return dict, (dict(self),)  # copy.deepcopy() and pickle make one that can be changed
-
-
-class _FrozenList(list[t.Any]):
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
-    append = clear = extend = insert = pop = remove = _refuse
-    reverse = sort = _refuse
-
-    def __reduce_ex__(self, _: t.SupportsIndex) -> tuple[t.Any, ...]:
-        return list, (list(self),)
-
-
-class SnapshotSession(_FrozenDict, SessionMixin):
-    """A read-only copy of a session, with all that is inside it."""
-
-    new = False
-    accessed = False
-
-    @property
-    def modified(self) -> bool:
-        """Always False: there is nothing to save."""
-        return False
-
-    @modified.setter
-    def modified(self, value: bool) -> None:
-        if value:
-            _refuse()

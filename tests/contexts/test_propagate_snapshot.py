@@ -6,8 +6,12 @@ import copy
 import io
 import json
 import pickle
+import threading
 import typing as t
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from uuid import UUID
 
 import pytest
 from flask import Flask, Request, flash, g, request, session, url_for
@@ -15,11 +19,13 @@ from flask.logging import wsgi_errors_stream
 from flask.sessions import SessionInterface, SessionMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
+from werkzeug.datastructures import MultiDict
 from werkzeug.routing import BaseConverter
 from werkzeug.test import EnvironBuilder
 
-from flask_ctxkit import CtxKit, SnapshotError, propagate
-from flask_ctxkit.contexts.snapshot import SnapshotSession, session_values
+from flask_ctxkit import CtxKit, SharedValueWarning, SnapshotError, propagate
+from flask_ctxkit.contexts.session_copy import SessionCopy
 
 from .test_propagate import in_thread, make
 
@@ -415,6 +421,161 @@ def test_what_the_request_put_into_the_session_is_copied_too(shop: Flask) -> Non
         assert session["order"] == {"first": [1]}
 
 
+class Order:
+    """An object of the user's, which only a session on the server's side can keep."""
+
+    def __init__(self, *teas: str) -> None:
+        self.teas = list(teas)
+
+
+Change = t.Callable[[t.Any], object]
+OBJECTS: list[tuple[t.Any, Change]] = [
+    (Counter(green=1), lambda found: found.update(["black"])),
+    (deque(["green"]), lambda found: found.append("black")),
+    (bytearray(b"green"), lambda found: found.extend(b"!")),
+    (Order("green"), lambda found: found.teas.append("black")),
+    ({"orders": [Order("green")]}, lambda found: found["orders"][0].teas.append("black")),
+    ((1, deque()), lambda found: found[1].append("black")),
+    (MultiDict([("tea", "green")]), lambda found: found.add("tea", "black")),
+]
+
+
+@pytest.mark.parametrize(("value", "change"), OBJECTS)
+def test_other_objects_in_the_session_are_each_calls_own(
+    shop: Flask, value: t.Any, change: Change
+) -> None:
+    """What one call changes in them neither the request sees nor another call, or the reverse."""
+
+    def work() -> bytes:
+        before = pickle.dumps(session["value"])
+        change(session["value"])
+        return before
+
+    with shop.test_request_context():
+        session["value"] = value
+        unchanged = in_thread(propagate(lambda: pickle.dumps(session["value"])))
+        propagated = propagate(work)
+        assert [in_thread(propagated) for _ in range(2)] == [unchanged] * 2
+        assert session["value"] is value
+        kept = copy.deepcopy(value)
+        change(value)
+        assert in_thread(propagated) == unchanged
+        assert pickle.dumps(kept) != pickle.dumps(value)
+
+
+def test_an_object_that_the_session_holds_twice_is_copied_once(shop: Flask) -> None:
+    """For each call, as copy.deepcopy() does."""
+    with shop.test_request_context():
+        session["last"] = order = Order("green")
+        session["orders"] = [order, order]
+        propagated = propagate(lambda: {id(session["last"]), *map(id, session["orders"])})
+        assert len(in_thread(propagated)) == 1
+
+
+FIXED_VALUES = (
+    Markup("<b>"), UUID(int=1), datetime(2024, 1, 1, tzinfo=timezone.utc), timedelta(1), 1.5,
+    b"x", None, Decimal(1),
+)  # fmt: skip
+
+
+def test_a_value_that_cant_change_is_not_copied(shop: Flask) -> None:
+    with shop.test_request_context():
+        session["values"] = list(FIXED_VALUES)
+        found = in_thread(propagate(lambda: list(session["values"])))
+    assert [a is b for a, b in zip(found, FIXED_VALUES, strict=True)] == [True] * len(found)
+
+
+class Refusing:
+    def __deepcopy__(self, memo: object) -> t.NoReturn:
+        raise ValueError("not me")
+
+
+@pytest.mark.parametrize(
+    ("value", "type_name"),
+    [
+        (threading.Lock(), "lock"),
+        (Refusing(), "Refusing"),
+        ((number for number in [1]), "generator"),
+        ({frozenset([Refusing()])}, "Refusing"),
+    ],
+)
+def test_what_cant_be_copied_is_shared_and_told(
+    shop: Flask, value: t.Any, type_name: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    """By its key, where the work was started; all else in the session is copied."""
+    with shop.test_request_context():
+        session["cart"], session["order"] = {"held": value}, Order("green")
+
+        def work() -> t.Any:
+            session["order"].teas.append("black")
+            return session["cart"]["held"]
+
+        found = in_thread(propagate(work))
+        assert found is value or type(value) is set
+        assert session["order"].teas == ["green"]
+    [warning] = recwarn
+    assert warning.category is SharedValueWarning
+    assert warning.filename == __file__
+    message = str(warning.message)
+    assert f"work shares 'cart' ({type_name}) of the session with the request" in message
+    assert message.endswith('or leave the request behind: request="none".')
+
+
+def test_what_holds_itself_is_copied(shop: Flask) -> None:
+    """No cookie can keep it, but a session on the server's side can."""
+    mine: list[t.Any] = []
+    mine.append(mine)
+    with shop.test_request_context():
+        session["list"] = mine
+        found = in_thread(propagate(lambda: session["list"]))
+        assert found[0] is found is not mine
+
+
+class Moody:
+    """Can be a key; its copy can't."""
+
+    def __deepcopy__(self, memo: object) -> list[int]:
+        return [1]
+
+
+def test_what_is_no_key_once_it_is_copied_is_shared_whole(shop: Flask) -> None:
+    """With the dict that it is a key of, since nothing else can have it."""
+    with shop.test_request_context():
+        session["keys"] = mine = {Moody(): 1}
+        with pytest.warns(SharedValueWarning, match=r"'keys' \(dict\)"):
+            propagated = propagate(lambda: session["keys"])
+        assert in_thread(propagated) is mine
+
+
+def test_nothing_is_told_where_the_request_is_left_behind(shop: Flask) -> None:
+    """There is no session then. No repr of the user's stands in a warning."""
+    with shop.test_request_context():
+        session["cart"] = threading.Lock()
+        assert in_thread(propagate(lambda: 1, request="none")) == 1
+        session[t.cast("str", Moody())] = threading.Lock()
+        with pytest.warns(SharedValueWarning) as told:
+            propagate(print)
+    assert "'cart' (lock), a key that is no str (lock) of the session" in str(told[0].message)
+
+
+def test_what_fails_to_be_copied_leaves_nothing_half_copied(shop: Flask) -> None:
+    """What it has in common with another value is whole there."""
+    order = Order("green")
+
+    class Both:
+        def __init__(self) -> None:
+            self.order, self.lock = order, threading.Lock()
+
+    with shop.test_request_context():
+        session["first"], session["then"] = Both(), order
+        with pytest.warns(SharedValueWarning, match=r"'first' \(.*Both\)"):
+            propagated = propagate(lambda: (session["first"].order, session["then"]))
+        shared, copied = in_thread(propagated)
+        assert shared is order
+        assert copied is not order
+        assert copied.teas == ["green"]
+
+
 def test_a_copy_of_a_sessions_value_can_be_changed(shop: Flask) -> None:
     def work() -> tuple[t.Any, ...]:
         deep, shallow = copy.deepcopy(session["cart"]), list(session["cart"])
@@ -525,7 +686,7 @@ JSONISH = st.recursive(
 @given(st.dictionaries(st.text(max_size=3), JSONISH, max_size=4))
 def test_any_session_is_copied_equal_and_apart(values: dict[str, t.Any]) -> None:
     """Equal at every depth, and nothing in it that can be changed is the original's."""
-    found = SnapshotSession(session_values(dict(values)))
+    found = SessionCopy(dict(values)).new()
     assert found == values
     assert json.dumps(found, sort_keys=True) == json.dumps(values, sort_keys=True)
     assert copy.deepcopy(dict(found)) == values
