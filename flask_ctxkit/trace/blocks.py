@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import typing as t
+from types import FunctionType, MethodType
 
 import click
 
@@ -10,7 +12,7 @@ from ..definition import Definition, define, short_path
 from .site import Site
 
 if t.TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from flask import Flask
 
@@ -21,8 +23,20 @@ OUTSIDE: t.Final = frozenset({
     "flask_ctxkit.contexts.propagate", "flask_ctxkit.contexts.legacy",
 })  # fmt: skip
 """Modules that push on behalf of their caller."""
+RUNNERS: t.Final = OUTSIDE | {
+    "threading", "concurrent.futures.thread", "gevent.greenlet", "gevent.threadpool",
+    "asyncio.events", "asyncio.runners",
+}  # fmt: skip
+"""Modules that call a function in a unit of its own: no caller of the user's is to be found."""
 _WORDS: t.Final = 10
 """The most words of a command line that are looked at for the names of commands."""
+
+
+class Place(t.NamedTuple):
+    """A line of code, as a frame tells it."""
+
+    f_code: CodeType
+    f_lineno: int
 
 
 class Block(t.NamedTuple):
@@ -47,12 +61,25 @@ def block_of(
             function = frame.f_locals.get("f")  # of copy_current_request_context
         frame = frame.f_back
     if copied:
-        return Block("task", frame, _of_function(function, frame, app))
+        return Block("task", _users(frame, function), _of_function(function, frame, app))
     if in_request:
         return Block("test", frame, _with_block(frame))
     if frame.f_globals.get("__name__") == "flask.cli":
         return Block("cli", frame, _of_command(frame, app))
     return Block("script", frame, _with_block(frame))
+
+
+def _users(frame: FrameType, function: t.Any) -> FrameType:
+    """The line of the user's that pushed: in a unit that only runs *function*, its first."""
+    if frame.f_globals.get("__name__") not in RUNNERS:
+        return frame
+    if type(function) is MethodType:
+        function = function.__func__
+    if type(function) is not FunctionType:
+        return frame
+    code = inspect.unwrap(function).__code__
+    # Whoever asks reads these two of a frame.
+    return t.cast("FrameType", Place(code, code.co_firstlineno))
 
 
 def _with_block(frame: FrameType) -> Site:

@@ -67,17 +67,18 @@ class _Plan:
 
     def __init__(self, environ: dict[str, t.Any]) -> None:
         # By PEP 3333 what is named like a variable of CGI is a text, and objects are not.
-        texts = [key for key, value in environ.items() if type(value) is str or key.isupper()]
+        names = [key for key in environ if type(key) is str]
+        texts = [key for key in names if type(environ[key]) is str or key.isupper()]
         self.shared = tuple(key for key in texts if key not in CHANGING)
         self.changing = tuple(key for key in texts if key in CHANGING)
-        names = (*self.shared, *self.changing)
+        ordered = (*self.shared, *self.changing)
         self.size = len(self.shared)
-        self.kinds = [str] * len(names)
+        self.kinds = [str] * len(ordered)
         self.read: t.Callable[[t.Any], tuple[t.Any, ...]]
-        if len(names) > 1:
-            self.read = itemgetter(*names)
+        if len(ordered) > 1:
+            self.read = itemgetter(*ordered)
         else:  # of one name, an itemgetter makes no tuple
-            self.read = lambda environ: tuple(environ[name] for name in names)
+            self.read = lambda environ: tuple(environ[name] for name in ordered)
 
 
 class Captures:
@@ -123,7 +124,8 @@ class Captures:
             return self.environ({k: v for k, v in environ.items() if type(v) is str})
         steady = texts[: plan.size]
         shared = self._shared.get((plan, hash(steady))) or self._share(plan, steady)
-        known, values = self._harmless, texts[plan.size :]
+        known = self._harmless
+        values: t.Sequence[Captured] = texts[plan.size :]
         for pair in zip(plan.changing, values):  # noqa: B905  # strict costs as much as the loop
             if pair not in known:
                 values = [*map(self._variable, plan.changing, values)]

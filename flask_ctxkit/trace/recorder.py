@@ -11,8 +11,6 @@ import threading
 import traceback
 import typing as t
 import weakref
-from itertools import chain
-from operator import is_
 
 from flask.sessions import NullSession
 from werkzeug.wsgi import ClosingIterator
@@ -58,7 +56,6 @@ MESSAGE: t.Final = 500
 
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
-_flat: t.Final = chain.from_iterable
 _NO_PAIRS: t.Final[list[tuple[str, str]]] = []
 BOUND: t.Final = object()
 """Stands for an application context that is not held."""
@@ -213,13 +210,18 @@ class Recorder:
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""
-        ctx = _app_context(None)
         try:
-            recording: Recording | None = ctx._ctxkit  # noqa: SLF001  # an attribute of ours
-        except AttributeError:  # no context, or one that was made before the seams were set
-            recording = None
-        if recording is not None and recording.alone:
-            return recording
+            recording: Recording = _app_context()._ctxkit  # noqa: SLF001  # an attribute of ours
+            if recording.alone:
+                return recording
+        except (LookupError, AttributeError):
+            pass  # no context, or one that was made before the seams were set
+        return self._found()
+
+    def _found(self) -> Recording | None:
+        """The recording of the context on top, where it may be another's as well, or none."""
+        ctx = _app_context(None)
+        recording: Recording | None = getattr(ctx, KEY, None)
         if internals.ONE_CONTEXT:
             return recording
         try:
@@ -320,8 +322,7 @@ class Recorder:
             # A list is what Flask makes of a text, and is no stream.
             if type(response.response) is not list:
                 recording.streamed = response.is_streamed and not _is_whole(response)
-        # Most are those of the response, which were just looked at. Werkzeug makes new pairs.
-        if len(pairs) != len(headers) or not all(map(is_, _flat(headers), _flat(pairs))):
+        if headers != pairs:  # most are those of the response, which were just looked at
             captured = self.captures.headers(headers)
             if captured != recording.headers:
                 recording.headers = captured

@@ -58,6 +58,7 @@ ANSWERED: t.Final = Remark("answered")
 
 STEP: t.Final = 5
 """How many items of a recording's log make a step."""
+_NO_PAIRS: t.Final[list[tuple[str, str]]] = []
 _NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
 
 
@@ -81,38 +82,31 @@ Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
 class Recording:
     """The growing record of one context."""
 
-    # What each request sets is a slot. What few requests set is an attribute of the class until
-    # then: it costs the others no time and no memory.
+    # What each request sets or reads is a slot: to read a default of the class takes the
+    # interpreter ten times as long. What few requests come across is an attribute of the class
+    # until then: it costs the others no time and no memory.
     __slots__ = (
-        "__dict__", "alone", "app_context", "changed", "current", "ended", "endpoint", "environ",
-        "g", "g_known", "has_request", "headers", "kind", "lasted", "log", "made", "match_end",
-        "match_start", "method", "odd", "path", "push_end", "push_start", "pushed_at",
-        "pushed_by", "recorder", "request", "response", "room", "saving", "sent", "serial",
-        "session", "session_first", "session_seen", "session_state", "session_writes", "state",
-        "status", "streamed", "streaming", "unit", "verdicts", "wall",
+        "__dict__", "alone", "app_context", "block", "changed", "current", "ended", "endpoint",
+        "environ", "error", "g", "g_known", "has_request", "headers", "kind", "lasted", "lineage",
+        "log", "looks", "made", "match_end", "match_start", "method", "odd", "pairs", "path",
+        "push_end", "push_start", "pushed_at", "pushed_by", "recorder", "request", "response",
+        "reused", "room", "saving", "sent", "serial", "session", "session_first", "session_seen",
+        "session_state", "session_writes", "state", "status", "streamed", "streaming", "tail",
+        "unit", "verdicts", "wall",
     )  # fmt: skip
 
     name = ""
     parent: str | None = None
-    lineage: Lineage | None = None
-    """What started it, and what it started, if either is known."""
     query: str | None = None
-    block: Site | None = None
-    """What a context was pushed for that no server asked for, until it ended."""
-    reused = False
-    """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
     shares: t.Callable[[], t.Any] = staticmethod(_nobody)
     """The application context that a request found pushed, if it still is one."""
     leaked = False
-    error: Error | None = None
     errors: tuple[int, ...] = ()
     """The identities of the exceptions that steps raised."""
     raisers: tuple[Site, ...] = ()
     """The steps that raised."""
     pending: tuple[tuple[Site, t.Any], ...] = ()
     """What an open step had changed when a step inside it began."""
-    looks = False
-    """Whether every step ends with a look, since no flag tells of a change."""
     other_g: t.Any = None
     """A ``g`` that is not a stock one, and is compared after every step."""
     g_seen: Watcher | None = None
@@ -121,7 +115,6 @@ class Recording:
     rendering: tuple[tuple[Site, int, Site | None], ...] = ()
     """The templates that are being rendered: site, start, and the step around each."""
     findings: tuple[t.Any, ...] = ()
-    tail: deque[Noted] | None = None
     dropped = 0
     opened = False
     """Whether it was told what ran before the first hook."""
@@ -130,60 +123,86 @@ class Recording:
     thread: int | None = None
     """The ident of the thread that runs an async view, where it is another one."""
 
+    kind: Kind
+    unit: Unit
+    made: tuple[int, int]
+    """When the making of the context began and ended."""
+    pushed_by: CodeType | None
+    state: State
+    method: str | None
+    path: str | None
+    endpoint: str | None
+    request: t.Any
+    app_context: t.Any
+    alone: bool
+    """Whether it is the recording of each application context that it is found on."""
+    block: Site | None
+    """What a context was pushed for that no server asked for, until it ended."""
+    current: Site | None
+    """The step that runs now, for whoever asks from another thread."""
+    lineage: Lineage | None
+    """What started it, and what it started, if either is known."""
+    reused: bool
+    """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
+    looks: bool
+    """Whether every step ends with a look, since no flag tells of a change."""
+    odd: bool
+    """Whether a step raised, was cut short or was not expected. It is always examined."""
+    error: Error | None
+    log: list[t.Any]
+    """The steps, flat: the five items of one after the other. A tuple for each would be an
+    object more for the cyclic collector to visit, as long as the recording is kept."""
+    tail: deque[Noted] | None
+    changed: list[t.Any]
+    """The names that steps changed, in order, for :meth:`shape`."""
+    g: Tracked
+    g_known: dict[str, Captured]
+    """What ``g`` held at the last look."""
+    session: t.Any
+    session_seen: Watcher | None
+    session_first: Site | None
+    """The step that touched the session first."""
+    session_state: str | None
+    session_writes: int
+    """How often the session had been written to at the last look."""
+    verdicts: tuple[t.Any, ...]
+    """What was said of the session when it was opened and saved, as records."""
+    response: t.Any
+    headers: Headers
+    """The captured headers of the response at the last look."""
+    pairs: list[tuple[str, str]]
+    """Those headers as they are, until the end."""
+    status: int | None
+    sent: bool
+    """Whether the response went to the server."""
+    saving: int
+    """When the last after_request hook had ended."""
+    ended: int | None
+    lasted: int
+    """Nanoseconds, once it ended."""
+    environ: Variables
+
     def __init__(
         self, recorder: t.Any, serial: int, kind: Kind, unit: Unit, made: tuple[int, int]
     ) -> None:
-        self.recorder = recorder
-        self.serial = serial
-        self.kind: Kind = kind
-        self.unit = unit
+        self.recorder, self.serial, self.kind, self.unit = recorder, serial, kind, unit
         self.made = made
-        """When the making of the context began and ended."""
         self.push_start = self.push_end = made[0]
-        self.pushed_by: CodeType | None = None
-        self.pushed_at = 0
         self.wall = time.time()
-        self.has_request = False
-        self.alone: bool = internals.ONE_CONTEXT
-        """Whether it is the recording of each application context that it is found on."""
+        self.alone = internals.ONE_CONTEXT
         self.room: int = recorder.limit * STEP
-        self.log: list[t.Any] = []
-        """The steps, flat: the five items of one after the other. A tuple for each would be an
-        object more for the cyclic collector to visit, as long as the recording is kept."""
-        self.changed: list[t.Any] = []
-        """The names that steps changed, in order, for :meth:`shape`."""
-        self.odd = self.streamed = self.streaming = False
-        # odd: a step raised, was cut short or was not expected. It is always examined.
-        self.state: State = "running"
-        self.method: str | None = None
-        self.path: str | None = None
-        self.endpoint: str | None = None
-        self.request: t.Any = None
-        self.app_context: t.Any = None
-        self.g = NO_G
-        self.g_known: dict[str, Captured] = {}
-        """What ``g`` held at the last look."""
-        self.session: t.Any = None
-        self.session_seen: Watcher | None = None
-        self.session_first: Site | None = None
-        """The step that touched the session first."""
-        self.session_state: str | None = None
-        self.session_writes = -1
-        """How often the session had been written to at the last look."""
-        self.verdicts: tuple[t.Any, ...] = ()
-        """What was said of the session when it was opened and saved, as records."""
-        self.response: t.Any = None
-        self.headers: Headers = ()
-        """The captured headers of the response at the last look."""
-        self.status: int | None = None
-        self.sent = False
-        """Whether the response went to the server."""
-        self.match_start = self.match_end = self.saving = self.lasted = 0
-        # saving: when the last after_request hook had ended; lasted: nanoseconds, once it ended.
-        self.ended: int | None = None
-        self.environ: Variables = NO_VARIABLES
-        self.current: Site | None = None
-        """The step that runs now, for whoever asks from another thread."""
+        self.state = "running"
+        self.has_request = self.reused = self.looks = self.odd = False
+        self.streamed = self.streaming = self.sent = False
+        self.method = self.path = self.endpoint = self.status = self.ended = self.error = None
+        self.request = self.app_context = self.session = self.response = self.current = None
+        self.pushed_by = self.block = self.lineage = self.tail = None
+        self.session_seen = self.session_first = self.session_state = None
+        self.log, self.changed, self.g_known = [], [], {}
+        self.g, self.session_writes = NO_G, -1
+        self.verdicts = self.headers = ()
+        self.pairs, self.environ = _NO_PAIRS, NO_VARIABLES
+        self.pushed_at = self.match_start = self.match_end = self.saving = self.lasted = 0
 
     @property
     def id(self) -> str:
@@ -280,12 +299,13 @@ class Recording:
         raw = self.session
         if self.g.log:
             g = written(self.g, self.g_known, self.recorder.capture)
-        elif self.g_seen is not None:
-            g = self.g_seen.look(self.other_g)
         if raw is not None and raw.accessed:
             session = self._look_session(site, raw)
-        if self.pending:
-            g, session = self._with_pending(site, g, session)
+        if self.looks:
+            if self.g_seen is not None:
+                g = self.g_seen.look(self.other_g)
+            if self.pending:
+                g, session = self._with_pending(site, g, session)
         if g is None and session is None:
             return None
         changed = self.changed
@@ -338,11 +358,11 @@ class Recording:
         ):
             changes = self.look(site)
         pairs, status = header_pairs(response.headers), status_of(response)
-        headers = self.recorder.captures.headers(pairs)
         self.response = response
-        # Equal headers without a secret are one object, so most looks end with "is".
-        if status == self.status and (headers is self.headers or headers == self.headers):
+        if pairs == self.pairs and status == self.status:
             return changes
+        self.pairs = pairs.copy()
+        headers = self.recorder.captures.headers(pairs)
         self.status, self.headers = status, headers
         self.changed += (site, len(pairs))
         if changes is None:
@@ -399,6 +419,7 @@ class Recording:
             self.g_known = dict(self.g_known)
         self.g = NO_G
         self.app_context = self.request = self.response = None
+        self.pairs = _NO_PAIRS
 
     def let_go(self, _: object) -> None:
         """The context vanished without a pop: hold nothing of the user's any longer.
@@ -408,6 +429,7 @@ class Recording:
         self.g, self.other_g, self.g_seen = NO_G, None, None
         self.session = self.session_seen = None
         self.app_context = self.request = self.response = None
+        self.pairs = _NO_PAIRS
 
     def _capture_given(self) -> None:
         for key in list(self.g)[:NAMES]:
