@@ -203,7 +203,7 @@ def shared_g(trace: Trace, known: Known) -> t.Iterator[Finding]:
         "and so share its g.",
         tuple(
             Evidence(
-                f"{told(w.event)} set g.{name} in {w.request} (trace {w.trace}).",
+                f"{told(w.event, w.kind)} set g.{name} in {w.request} (trace {w.trace}).",
                 None,
                 w.event.where,
             )

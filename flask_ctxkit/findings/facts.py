@@ -121,6 +121,7 @@ class Writer:
     request: str
     endpoint: str | None
     started_at: str
+    kind: str
 
 
 class Memory:
@@ -196,7 +197,7 @@ def shared_context(trace: Trace) -> str | None:
 
 
 def _writer(event: Event, trace: Trace) -> Writer:
-    return Writer(event, trace.id, trace.name, trace.endpoint, trace.started_at)
+    return Writer(event, trace.id, trace.name, trace.endpoint, trace.started_at, trace.kind)
 
 
 def _refused(event: Event, trace: Trace) -> bool:

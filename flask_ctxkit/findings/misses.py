@@ -36,7 +36,8 @@ class Miss:
     def asker(self) -> str:
         """Who asked, as a sentence names it."""
         if self.event is not None and self.event.source != "Flask":
-            return phased(self.event)
+            trace = self.failure.trace
+            return phased(self.event, "request" if trace is None else trace.kind)
         return raiser(self.failure.error)
 
     def asked(self) -> Evidence:

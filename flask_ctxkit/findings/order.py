@@ -217,13 +217,15 @@ def _is_here(writer: Writer, trace: Trace | None) -> bool:
 def _other_context(miss: Miss, writer: Writer) -> Finding:
     trace = miss.failure.trace
     here = "an application context of its own" if trace is None else f"another one, {trace.name}"
+    if trace is not None and trace.kind != "request":
+        here += f", in {trace.unit.name}"
     return Finding(
         f"{miss.asker} asks for g.{miss.name}, which is not set in this context; "
-        f"{phased(writer.event)} set it in {writer.request}.",
+        f"{phased(writer.event, writer.kind)} set it in {writer.request}.",
         (
             miss.asked(),
             Evidence(
-                f"{told(writer.event)} set g.{miss.name} in {writer.request} "
+                f"{told(writer.event, writer.kind)} set g.{miss.name} in {writer.request} "
                 f"(trace {writer.trace}); this is {here}.",
                 None,
                 writer.event.where,

@@ -145,7 +145,7 @@ def _idle(held: Holding, trace: Trace) -> t.Iterator[Slow]:
     if running is None:
         yield held.opened, "nothing was asked of it", took
     else:
-        yield running, f"{named(running)} ran, and asked nothing of it", took
+        yield running, f"{named(running, trace.kind)} ran, and asked nothing of it", took
 
 
 def _started(event: Event) -> float:

@@ -54,11 +54,12 @@ def teardown_masked(trace: Trace, _known: Known) -> t.Iterator[Finding]:
         first = _masked(trace, event) if event.phase in TEARDOWN else None
         if first is None or first.error is None or event.error is None:
             continue
+        hidden = named(first, trace.kind)
         yield Finding(
-            f"{first.error.type} of {phased(first)} was hidden by {event.error.type}, which "
-            f"{phased(event)} raised after it.",
+            f"{first.error.type} of {phased(first, trace.kind)} was hidden by "
+            f"{event.error.type}, which {phased(event)} raised after it.",
             (
-                Evidence(f"{named(first)} raised first.", first.index, first.error.where),
+                Evidence(f"{hidden} raised first.", first.index, first.error.where),
                 Evidence(f"{named(event)} raised then.", event.index, event.error.where),
             ),
             f"A teardown function must not raise. Catch {event.error.type} in {named(event)} "

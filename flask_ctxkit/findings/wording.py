@@ -17,25 +17,28 @@ def short(name: str) -> str:
     return name.rpartition("<locals>.")[2]
 
 
-def named(step: Event | Hook) -> str:
-    """What a sentence calls it: load_user, Flask-Limiter's check, or view cart."""
+def named(step: Event | Hook, kind: str = "request") -> str:
+    """What a sentence calls it: load_user, Flask-Limiter's check, or view cart.
+
+    :param kind: that of the trace: what pushed a context that is no request's is no view.
+    """
     name = short(step.name)
     if step.phase == "view":
-        return f"view {name}"
+        return f"view {name}" if kind == "request" else name
     source = step.source
     if not source or source in {"this app", "Flask"} or source.startswith("blueprint "):
         return name
     return f"{source}'s {name}"
 
 
-def told(step: Event | Hook) -> str:
+def told(step: Event | Hook, kind: str = "request") -> str:
     """What :func:`named` says, and where it is defined: "load_user (shop/auth.py:12)"."""
-    return f"{named(step)} ({step.where})" if step.where else named(step)
+    return f"{named(step, kind)} ({step.where})" if step.where else named(step, kind)
 
 
-def phased(step: Event | Hook) -> str:
+def phased(step: Event | Hook, kind: str = "request") -> str:
     """What :func:`told` says, after its phase: "before_request load_user (shop/auth.py:12)"."""
-    return told(step) if step.phase == "view" else f"{step.phase} {told(step)}"
+    return told(step, kind) if step.phase == "view" else f"{step.phase} {told(step)}"
 
 
 def listed(names: t.Iterable[str]) -> str:

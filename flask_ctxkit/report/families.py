@@ -42,6 +42,15 @@ def family(event: Event) -> Family:
     return "error" if event.outcome == "raised" else OF_PHASE[event.phase]
 
 
+def spoken(phase: str, kind: str) -> str:
+    """What *phase* is called in a trace of *kind*: a block of code that pushed a context, work
+    that a request started, and a command are no views.
+    """
+    if phase != "view" or kind == "request":
+        return phase
+    return "command" if kind == "cli" else "function"
+
+
 def own_times(events: t.Sequence[Event]) -> list[float]:
     """What each event took without the events inside it, in microseconds, in their order."""
     own = [event.duration_us for event in events]

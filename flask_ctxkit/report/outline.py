@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .families import spoken
 from .story import milliseconds, short, story
 
 if t.TYPE_CHECKING:
@@ -45,12 +46,13 @@ def _steps(trace: Trace) -> t.Iterator[str]:
             if event.index == EVENTS // 2 + left_out:
                 yield f"       ... {left_out} steps ..."
             continue
-        yield _step(event)
+        yield _step(event, trace.kind)
 
 
-def _step(event: Event) -> str:
+def _step(event: Event, kind: str) -> str:
     at, took = milliseconds(event.start_us / 1000), milliseconds(event.duration_us / 1000)
-    what = event.phase if event.name == event.phase else f"{event.phase} {short(event.name)}"
+    phase = spoken(event.phase, kind)
+    what = phase if event.name == event.phase else f"{phase} {short(event.name)}"
     pieces = [f"{'  ' * event.depth}{what}{f' ({event.where})' if event.where else ''}"]
     if event.outcome != "ok":
         pieces.append(event.outcome)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .families import spoken
+
 if t.TYPE_CHECKING:
     from ..trace.model import Event, Trace
 
@@ -46,15 +48,17 @@ def _ending(trace: Trace) -> str:
         return "It never ended: its context was not popped, or its body was abandoned."
     answered = next((e for e in trace.events if e.outcome == "answered"), None)
     if answered is not None:
-        return f"Answered early by {named(answered)}, so the view did not run."
+        return f"Answered early by {named(trace, answered)}, so the view did not run."
     handler = next((e for e in trace.events if e.phase == "error_handler"), None)
     if handler is not None:
-        return f"Answered by the error handler {named(handler)}."
+        return f"Answered by the error handler {named(trace, handler)}."
     view = next((e for e in trace.events if e.phase == "view"), None)
     if view is not None and trace.lineage is not None:
-        return f"Ran {named(view).removeprefix('view ')} in a context of its own."
-    if view is not None and trace.method is not None:
-        return f"Answered by {named(view)}."
+        return f"Ran {_placed(short(view.name), view)} in a context of its own."
+    if view is not None and trace.kind != "request":
+        return f"Ran {named(trace, view)} in {trace.unit.name}."
+    if view is not None:
+        return f"Answered by {named(trace, view)}."
     return "No view ran." if trace.kind == "request" else ""
 
 
@@ -73,14 +77,16 @@ def _lineage(trace: Trace) -> str:
 
 def _running(trace: Trace) -> str:
     last = trace.events[-1] if trace.events else None
-    return "Still running." + (f" The last step that ended is {named(last)}." if last else "")
+    return "Still running." + (
+        f" The last step that ended is {named(trace, last)}." if last else ""
+    )
 
 
 def _failed(trace: Trace) -> str:
     error = trace.exception
     assert error is not None
     raised = next((e for e in reversed(trace.events) if e.outcome == "raised"), None)
-    where = "" if raised is None else f", raised in {named(raised)}"
+    where = "" if raised is None else f", raised in {named(trace, raised)}"
     what = f"{error.type}: {error.message}" if error.message else error.type
     text = f"{what}{where}, handled by nobody."
     after = [e for e in _ran(trace) if e.phase in {"after_request", "save_session"}]
@@ -93,11 +99,16 @@ def _ran(trace: Trace) -> list[Event]:
     return [event for event in trace.events if event.outcome != "skipped"]
 
 
-def named(event: Event) -> str:
-    """*event* by its phase, name and place, as sentences name it."""
+def named(trace: Trace, event: Event) -> str:
+    """*event* of *trace* by its phase, name and place, as sentences name it."""
     what = name = short(event.name)
     if event.phase not in HOOKS:
-        what = event.phase if event.name == event.phase else f"{event.phase} {name}"
+        phase = spoken(event.phase, trace.kind)
+        what = phase if event.name == event.phase else f"{phase} {name}"
+    return _placed(what, event)
+
+
+def _placed(what: str, event: Event) -> str:
     return f"{what} ({event.where})" if event.where else what
 
 
@@ -143,7 +154,7 @@ def _usual(trace: Trace, usual_ms: float | None, usual_of: int) -> str:
     if took < SLOWER * usual_ms or not trace.events:
         return text
     longest = max(trace.events, key=lambda event: event.duration_us)
-    return f"{text} This one took longest in {named(longest)}."
+    return f"{text} This one took longest in {named(trace, longest)}."
 
 
 def _dropped(trace: Trace) -> str:

@@ -56,9 +56,11 @@ def block_of(
     :param function: that work; None where the frames have to tell.
     """
     frame = pushing
-    while frame.f_back is not None and frame.f_globals.get("__name__") in OUTSIDE:
+    while frame.f_globals.get("__name__") in OUTSIDE:
         if copied and function is None and frame.f_code.co_name == "wrapper":
             function = frame.f_locals.get("f")  # of copy_current_request_context
+        if frame.f_back is None:  # a greenlet, which nothing of Python's calls
+            break
         frame = frame.f_back
     if copied:
         return Block("task", _users(frame, function), _of_function(function, frame, app))

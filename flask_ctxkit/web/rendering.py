@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..report.families import FAMILIES
+from ..report.families import FAMILIES, spoken
 from ..report.story import milliseconds, short
 from ..report.summary import moment
 from .waterfall import SYMBOLS
@@ -40,6 +40,7 @@ def environment() -> Environment:
     made.filters.update(
         ms=duration, us=microseconds, ago=ago, clock=clock, query=query_string,
         brief=brief, short=short, strip=strip, kind_of=kind_of, count=counted,
+        spoken=spoken,
     )  # fmt: skip
     made.globals.update(symbols=SYMBOLS, families=FAMILIES, severities=SEVERITY)
     return made

@@ -412,6 +412,20 @@ def test_nothing_running_is_a_sentence(shop: t.Any, run: t.Any) -> None:
     assert run("--url", shop.url, "live").out == "Nothing is running.\n"
 
 
+def test_what_no_server_asked_for_runs_no_view(shop: t.Any, made: t.Any, run: t.Any) -> None:
+    """Neither among what runs, nor in its trace."""
+    block = {"kind": "script", "method": None, "path": None, "hook": "serve"}
+    rows = [made.live(**block), made.live(**block | {"kind": "cli"})]
+    shop.bodies["/_ctx/live.json"] |= {"contexts": rows}
+    told = run("--url", shop.url, "live").out
+    assert "| function serve" in told
+    assert "| command serve" in told
+    shop.bodies["/_ctx/requests/latest.json"] = made.trace(kind="script", method=None, path=None)
+    told = run("--url", shop.url, "show").out
+    assert "| function" in told
+    assert "| view" not in told
+
+
 def test_pools_are_told_below(shop: t.Any, made: t.Any, run: t.Any) -> None:
     """How full, who waits, and who has had a connection longest; as much as is known."""
     holder = {

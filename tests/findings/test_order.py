@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import typing as t
 
 import pytest
@@ -193,6 +194,35 @@ def test_a_name_that_another_request_set_is_told_with_that_request(watch: Watch)
     assert "view login (" in finding.message
     assert finding.message.endswith("set it in GET /login.")
     assert watched.traces[-1].id in finding.evidence[1].text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_a_thread_asks_for_is_told_of_its_function_and_of_no_view(watch: Watch) -> None:
+    """And of what it set itself, elsewhere."""
+    app = Flask(__name__)
+
+    def serve() -> None:
+        with app.app_context():
+            g.served = str(g.get("table") or g.table)
+
+    def remember() -> None:
+        with app.app_context():
+            g.table = 7
+
+    @app.route("/table")
+    def table() -> str:
+        for work in (remember, serve):
+            thread = threading.Thread(target=work, name="waiter")
+            thread.start()
+            thread.join(20)
+        return "served"
+
+    watched = watch(app)
+    watched.client.get("/table")
+    finding = watched.one("g-elsewhere")
+    assert finding.message.startswith("serve (findings/test_order.py:")
+    assert "; remember (findings/test_order.py:" in finding.message
+    assert finding.evidence[1].text.endswith(", in waiter.")
 
 
 def test_an_after_hook_that_needs_a_hook_which_did_not_run_is_named(watch: Watch) -> None:

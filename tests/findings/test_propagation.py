@@ -75,6 +75,9 @@ def test_one_copy_for_two_workers_is_named(watch: Watch, raised: list[BaseExcept
     assert finding.message.startswith("The context of GET /tea was copied once and is used by")
     assert "worker-" in finding.message
     assert "propagate(function)" in finding.fix
+    where = finding.evidence[-1].where
+    assert where is not None
+    assert where.startswith("findings/test_propagation.py:")  # no line of threading's
     assert watched.rules.tally.counts()["context-copy-shared"] == 1
     assert watched.state.recorder.cost()["failures"] == []
 

@@ -58,6 +58,13 @@ def test_a_view_is_its_own_phase() -> None:
     assert phased(event(phase="view", name="cart")) == "view cart (shop/auth.py:12)"
 
 
+@pytest.mark.parametrize("kind", ["script", "cli", "test", "task"])
+def test_what_pushed_a_context_of_its_own_is_no_view(kind: str) -> None:
+    block = event(phase="view", name="serve")
+    assert named(block, kind) == "serve"
+    assert told(block, kind) == phased(block, kind) == "serve (shop/auth.py:12)"
+
+
 @pytest.mark.parametrize(
     ("frame", "text"),
     [

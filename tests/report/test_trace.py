@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import typing as t
+from dataclasses import replace
 
 import pytest
 from flask import Flask, g
@@ -163,6 +164,21 @@ def test_each_ending_has_its_sentence(trace: Making, event: Making) -> None:
     assert first(events=saved, exception=error).endswith("handled by nobody.")
     assert first(state="left").startswith("It never ended")
     assert first(events=()) == "No view ran."
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"), [("script", "function"), ("test", "function"), ("cli", "command")]
+)
+def test_what_no_server_asked_for_is_no_view(
+    kind: str, word: str, trace: Making, event: Making
+) -> None:
+    block = event(1, name="serve", where="shop/work.py:5")
+    nowhere = {"kind": kind, "method": None, "path": None, "endpoint": None}
+    (told, *_) = story(trace(events=(block,), **nowhere))
+    assert told == f"Ran {word} serve (shop/work.py:5) in {trace().unit.name}."
+    failed = replace(block, outcome="raised")
+    (told, *_) = story(trace(events=(failed,), exception=Error("KeyError", ""), **nowhere))
+    assert told == f"KeyError, raised in {word} serve (shop/work.py:5), handled by nobody."
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
 import threading
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -110,6 +112,77 @@ def test_a_copied_context_is_named_by_the_function_that_was_copied() -> None:
     assert (request.kind, task.kind, task.parent) == ("request", "task", request.id)
     assert block(task).name.endswith("spawn.<locals>.send_mail")
     assert dict(block(task).g.added) == {"sent": True}
+
+
+def in_thread(function: t.Callable[[], object]) -> None:
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+def in_pool(function: t.Callable[[], object]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(function).result(20)
+
+
+def in_greenlet(function: t.Callable[[], object]) -> None:
+    gevent = pytest.importorskip("gevent")
+    gevent.spawn(function).get()
+
+
+def in_task(function: t.Callable[[], object]) -> None:
+    async def main() -> None:
+        await asyncio.to_thread(function)
+        asyncio.get_running_loop().call_soon(function)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("elsewhere", [in_thread, in_pool, in_greenlet, in_task])
+def test_a_copied_context_that_only_a_runner_pushes_stands_where_its_function_does(
+    elsewhere: t.Callable[[t.Callable[[], object]], None],
+) -> None:
+    """No line of threading's, or of whatever else calls it: nobody finds their own in that."""
+    app = make()
+
+    def send_mail() -> None:
+        g.sent = True
+
+    with app.test_request_context("/"):
+        elsewhere(copy_current_request_context(send_mail))
+        elsewhere(copy_current_request_context(Mailer().send))
+    tasks = [trace for trace in traces(app) if trace.kind == "task"]
+    codes = [send_mail.__code__, Mailer.send.__code__]
+    places = {f"trace/test_blocks.py:{code.co_firstlineno}" for code in codes}
+    assert {task.contexts[0]["pushed"] for task in tasks} == places
+    names = {block(task).name.rpartition(".")[2] for task in tasks}
+    assert names == {"send_mail", "send"}
+
+
+class Mailer:
+    def send(self) -> None:
+        g.sent = True
+
+    def __call__(self) -> None:
+        g.sent = True
+
+
+def test_a_copied_context_that_the_users_own_code_pushes_stands_there() -> None:
+    app = make()
+    with app.test_request_context("/"):
+        copied = copy_current_request_context(Mailer().send)
+        line = sys._getframe().f_lineno + 1
+        copied()
+    (task,) = (trace for trace in traces(app) if trace.kind == "task")
+    assert task.contexts[0]["pushed"] == f"trace/test_blocks.py:{line}"
+
+
+def test_what_has_no_line_stands_where_it_was_called() -> None:
+    app = make()
+    with app.test_request_context("/"):
+        in_thread(copy_current_request_context(Mailer()))
+    (task,) = (trace for trace in traces(app) if trace.kind == "task")
+    assert "/threading.py:" in task.contexts[0]["pushed"]
 
 
 # ------------------------------------------------------------------------------ commands

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ...report.families import spoken
 from .. import fields
 from ..document import Cell, Column, Gap, Span, Table, cell, heading, item, line
 from ..text import age, counted, span
@@ -85,7 +86,8 @@ def _phase_cell(row: fields.Row) -> Cell:
     phase, hook = fields.text(row, "phase", "?"), fields.text(row, "hook")
     style = marks.FAMILIES[marks.family(phase)][1]
     slow = Span(" ! slow", "warning") if fields.flag(row, "stuck") else ""
-    return cell(Span(phase, style), f" {hook}" if hook not in {"", phase} else "", slow)
+    shown = spoken(phase, fields.text(row, "kind", "request"))
+    return cell(Span(shown, style), f" {hook}" if hook not in {"", phase} else "", slow)
 
 
 def _where(row: fields.Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ...report.families import spoken
 from .. import fields
 from ..document import Cell, Column, Row, Rule, Span, Table, cell, line
 from ..text import counted
@@ -44,15 +45,16 @@ def waterfall(trace: fields.Row, *, full: bool) -> t.Iterator[Block]:
     if not events:
         yield line(Span("? no events were recorded", "dim"), indent=1)
         return
+    kind = fields.text(trace, "kind", "request")
     end = max(_start(event) + _took(event) for event in events) or 1.0
     handed = _handed_over(trace, events)
     before = events[:handed] if full else _folded(events[:handed])
     shown, left_out = (before, 0) if full else _bounded(before)
-    rows: list[Row | Rule] = [_event_row(event, end) for event in shown]
+    rows: list[Row | Rule] = [_event_row(event, end, kind) for event in shown]
     if handed < len(events):
         rows.append(Rule("response handed to the server"))
         after, more = (events[handed:], 0) if full else _bounded(events[handed:])
-        rows += [_event_row(event, end) for event in after]
+        rows += [_event_row(event, end, kind) for event in after]
         left_out += more
     yield Table(_COLUMNS, tuple(rows))
     dropped = fields.count(trace, "dropped_events")
@@ -127,7 +129,7 @@ def _took(event: fields.Row) -> float:
     return fields.number(event, "duration_us") or 0.0
 
 
-def _event_row(event: fields.Row, end: float) -> tuple[Cell, ...]:
+def _event_row(event: fields.Row, end: float, kind: str) -> tuple[Cell, ...]:
     phase, outcome = fields.text(event, "phase", "?"), fields.text(event, "outcome", "ok")
     family = marks.family(phase, outcome)
     sign, style = marks.FAMILIES[family]
@@ -136,7 +138,7 @@ def _event_row(event: fields.Row, end: float) -> tuple[Cell, ...]:
     skipped = outcome == "skipped"
     return (
         cell(Span("-" if skipped else f"{_took(event) / 1000:.2f}", "dim" if skipped else "")),
-        cell(Span(nested + _LABELS.get(phase, phase), style)),
+        cell(Span(nested + _LABELS.get(phase, spoken(phase, kind)), style)),
         cell(_name(event)),
         cell(Span(fields.text(event, "source"), "dim")),
         cell(Span(fields.text(event, "where"), "dim")),
