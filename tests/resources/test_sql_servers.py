@@ -62,9 +62,11 @@ def stored(database: Database) -> set[str]:
     return {row[0] for row in database.ask("select id from tea")}
 
 
-def cut_in_half(db: Helper, database: Database) -> None:
+def cut_in_half(
+    db: Helper, database: Database, block: t.ContextManager[t.Any] | None = None
+) -> None:
     """A block whose connection the server drops in the middle."""
-    with db as cursor:
+    with block or db as cursor:
         add(cursor, "first half")
         database.kill_all()
         add(cursor, "second half")
@@ -329,6 +331,61 @@ def test_a_transaction_saves_the_rest_of_its_level(database: Database) -> None:
                 add(inner, "three")
         assert stored(database) == {"one", "three"}
         assert database.count() == 1
+
+
+@contextlib.contextmanager
+def autocommit_engine(database: Database) -> t.Iterator[Helper]:
+    with from_url(database, isolation_level="AUTOCOMMIT", pool_size=1) as db:
+        yield db
+
+
+@contextlib.contextmanager
+def autocommit_driver(database: Database) -> t.Iterator[Helper]:
+    def connect() -> t.Any:
+        connection = database.connect()
+        if isinstance(database, MariaDB):
+            connection.autocommit(True)
+        else:
+            connection.autocommit = True
+        return connection
+
+    yield SqlHelper(connect)
+
+
+@contextlib.contextmanager
+def autocommit_dbutils(database: Database) -> t.Iterator[Helper]:
+    with contextlib.closing(dbutils_pool(database, autocommit=True)) as pool:
+        yield SqlHelper(pool.connection)
+
+
+@pytest.mark.parametrize("make", [autocommit_engine, autocommit_driver, autocommit_dbutils])
+def test_a_transaction_is_whole_in_autocommit_mode(
+    database: Database, make: t.Callable[[Database], t.ContextManager[Helper]]
+) -> None:
+    """Alone, in a level and in another one, by what a second connection sees."""
+    with make(database) as db:
+        with contextlib.suppress(ZeroDivisionError), db.transaction():
+            add(db, "gone")
+            raise ZeroDivisionError
+        with db.transaction() as cursor:
+            add(cursor, "one")
+            with contextlib.suppress(Exception), db.transaction() as inner:
+                add(inner, "gone")
+                inner.execute("insert into nowhere values (1)")
+            assert stored(database) == set()
+        assert stored(database) == {"one"}
+        with db:
+            with contextlib.suppress(Exception), db.transaction() as inner:
+                add(inner, "gone")
+                inner.execute("insert into nowhere values (1)")
+            with db.transaction() as inner:
+                add(inner, "two")
+        assert stored(database) == {"one", "two"}
+        with pytest.raises(Exception, match=r"."):  # the driver's own
+            cut_in_half(db, database, db.transaction())
+        add(db, "three")
+        assert stored(database) == {"one", "two", "three"}
+        assert nothing_is_out(db)
 
 
 def test_parameters_and_rows_go_through_as_the_driver_has_them(database: Database) -> None:

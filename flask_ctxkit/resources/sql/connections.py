@@ -40,6 +40,8 @@ class Connection(t.Generic[R]):
         self.claim = claim
         self.as_dicts = ledger.as_dicts
         self.cursors: set[Cursor[R]] = set()
+        self.begun = False
+        """Whether a transaction was begun in it by a statement, in autocommit mode."""
         self._ledger = ledger
         self._taken: Taken | None = taken
         self._dialect: Dialect | None = None

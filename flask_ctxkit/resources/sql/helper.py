@@ -246,11 +246,14 @@ class SqlHelper(t.Generic[R]):
         """A block that is done whole or not at all.
 
         In a level of this unit it is a savepoint of that one, so that an error which is
-        caught around it costs only what was done in it; else a level of its own.
+        caught around it costs only what was done in it; else a level of its own. On a
+        connection in autocommit mode it is a transaction, begun and ended by statements.
+
+        :raises CtxKitError: in autocommit mode of a driver that is not known.
         """
 
         def open_() -> tuple[Cursor[R], Leave]:
-            level = enter(self._ledger, None, share=True)
+            level = enter(self._ledger, None, share=True, whole=True)
             return level.cursor, lambda error: leave(self._ledger, level, error)
 
         return Block(open_)

@@ -1,4 +1,4 @@
-"""A level is one open block of a unit: its cursor, on a connection or a savepoint of it."""
+"""A level is one open block of a unit: its cursor, on a connection or a part of what it does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import typing as t
 from ...errors import RolledBackError
 from ...units import Unit, current_unit
 from ..callers import Site, caller
+from .parts import TRANSACTION, begin, keep, part_of, transaction_on, undo
 
 if t.TYPE_CHECKING:
     from types import FrameType
@@ -14,6 +15,7 @@ if t.TYPE_CHECKING:
     from .connections import Connection
     from .cursors import Cursor
     from .ledger import Ledger
+    from .parts import Part
 
 R = t.TypeVar("R")
 
@@ -23,11 +25,11 @@ class Level(t.Generic[R]):
 
     ``frame`` is the frame whose ``with`` entered it, where that is known: two generators of
     one thread take turns, and one may be closed by another thread, so the top of the stack is
-    not always the level that is left. ``savepoint`` is its name, or None for a level with a
-    connection of its own.
+    not always the level that is left. ``part`` is the savepoint or the transaction that it is,
+    or None for all that its connection does; ``owns`` tells whether the connection is its own.
     """
 
-    __slots__ = ("connection", "cursor", "frame", "orphaned", "savepoint", "site", "unit")
+    __slots__ = ("connection", "cursor", "frame", "orphaned", "owns", "part", "site", "unit")
 
     def __init__(
         self,
@@ -35,14 +37,17 @@ class Level(t.Generic[R]):
         frame: FrameType | None,
         connection: Connection[R],
         cursor: Cursor[R],
-        savepoint: str | None = None,
+        part: Part | None = None,
+        *,
+        owns: bool,
     ) -> None:
         self.unit = unit
         self.frame = frame
         self.connection = connection
         self.cursor = cursor
-        self.savepoint = savepoint
-        self.site: Site = connection.claim.site if savepoint is None else caller()
+        self.part = part
+        self.owns = owns
+        self.site: Site = connection.claim.site if owns else caller()
         self.orphaned = False
 
     def end(self, error: BaseException | None) -> None:
@@ -58,40 +63,81 @@ class Level(t.Generic[R]):
                     where=str(self.site),
                     reason="left in the wrong order",
                 )
-        elif self.savepoint is None:
-            self.connection.end(error)
-        elif not self.connection.is_inherited:
-            _end_savepoint(self, error)
+        elif self.connection.is_inherited:
+            return
+        elif self.owns:
+            self._end_connection(error)
+        else:
+            self.cursor.close()
+            self._end_part(error)
+
+    def _end_connection(self, error: BaseException | None) -> None:
+        if self.part is not None:
+            try:
+                self.connection.close_cursors()
+                self._end_part(error)
+            except BaseException as raised:
+                self.connection.end(raised)
+                raise
+        self.connection.end(error)
+
+    def _end_part(self, error: BaseException | None) -> None:
+        assert self.part is not None
+        (keep if error is None else undo)(self.connection, self.part)
 
 
-def enter(ledger: Ledger[R], frame: FrameType | None, *, share: bool) -> Level[R]:
+def enter(
+    ledger: Ledger[R], frame: FrameType | None, *, share: bool, whole: bool = False
+) -> Level[R]:
     """Open a level on top of the stack of the current unit.
 
-    :param share: take a savepoint of the level below, if there is one, and no connection.
+    :param share: be a part of the level below, if there is one, and take no connection.
+    :param whole: be done whole or not at all, also in autocommit mode.
     """
     ledger.after_fork()
     unit = current_unit()
     stack = ledger.stacks.get(unit, ())
     if share and stack:
-        level = _savepoint(stack[-1], unit, frame, len(stack) + 1)
+        level = _inside(stack[-1], unit, frame, len(stack) + 1)
     else:
-        level = alone(ledger, unit, frame, len(stack) + 1)
+        level = alone(ledger, unit, frame, len(stack) + 1, whole=whole)
     with ledger.lock:
         ledger.stacks.setdefault(unit, []).append(level)
     return level
 
 
 def alone(
-    ledger: Ledger[R], unit: Unit, frame: FrameType | None = None, depth: int = 0
+    ledger: Ledger[R],
+    unit: Unit,
+    frame: FrameType | None = None,
+    depth: int = 0,
+    *,
+    whole: bool = False,
 ) -> Level[R]:
     """A level with a connection of its own, on no stack."""
     connection = ledger.take(unit, depth)
     try:
-        return Level(unit, frame, connection, connection.cursor())
+        part = transaction_on(connection) if whole else None
+        if part is not None:
+            begin(connection, part)
+        return Level(unit, frame, connection, connection.cursor(), part, owns=True)
     except BaseException as error:
         # Seen from outside this is a block that failed at once.
         connection.end(error)
         raise
+
+
+def _inside(outer: Level[R], unit: Unit, frame: FrameType | None, depth: int) -> Level[R]:
+    """A level on the connection of *outer*."""
+    connection = outer.connection
+    part = part_of(connection, depth)
+    cursor = connection.cursor()
+    try:
+        begin(connection, part)
+    except BaseException:
+        connection.close_cursor(cursor)
+        raise
+    return Level(unit, frame, connection, cursor, part, owns=False)
 
 
 def leave(ledger: Ledger[R], level: Level[R], error: BaseException | None) -> None:
@@ -101,6 +147,9 @@ def leave(ledger: Ledger[R], level: Level[R], error: BaseException | None) -> No
     if inner and not level.orphaned:
         for other in inner:
             other.orphaned = True
+        if inner[0].part is TRANSACTION and not level.connection.is_inherited:
+            # The level has nothing to roll back, in autocommit mode.
+            undo(level.connection, TRANSACTION)
         level.end(error or _left_first(level, inner[0]))
         if error is None:
             raise _left_first(level, inner[0])
@@ -109,14 +158,14 @@ def leave(ledger: Ledger[R], level: Level[R], error: BaseException | None) -> No
 
 
 def _taken_off(ledger: Ledger[R], level: Level[R]) -> list[Level[R]]:
-    """Take *level* off its stack; the levels that are savepoints inside of it."""
+    """Take *level* off its stack; the levels that are parts of it."""
     with ledger.lock:
         stack = ledger.stacks.get(level.unit, [])
         place = stack.index(level) if level in stack else len(stack)
         inner = [
             other
             for other in stack[place + 1 :]
-            if other.savepoint is not None and other.connection is level.connection
+            if not other.owns and other.connection is level.connection
         ]
         del stack[place : place + 1]
         if not stack:
@@ -146,42 +195,3 @@ def level_of(ledger: Ledger[R], frame: FrameType) -> Level[R] | None:
                     return level
     # An ExitStack's, or entered by hand: its frame is not there any more.
     return next((level for level in reversed(own) if level.frame is None), own[-1] if own else None)
-
-
-# -------------------------------------------------------------------------- savepoints
-
-
-def _savepoint(outer: Level[R], unit: Unit, frame: FrameType | None, depth: int) -> Level[R]:
-    connection, name = outer.connection, f"ctxkit_{depth}"
-    if getattr(connection.driver, "in_transaction", None) is False:
-        # SQLite's module begins none before a savepoint, so releasing that would commit.
-        connection.run("BEGIN")
-    cursor = connection.cursor()
-    try:
-        connection.step("statement", lambda: connection.run(f"SAVEPOINT {name}"), "savepoint")
-        return Level(unit, frame, connection, cursor, name)
-    except BaseException:
-        connection.close_cursor(cursor)
-        raise
-
-
-def _end_savepoint(level: Level[R], error: BaseException | None) -> None:
-    connection, name = level.connection, level.savepoint
-    level.cursor.close()
-
-    def release() -> None:
-        connection.run(f"RELEASE SAVEPOINT {name}")
-
-    def undo() -> None:
-        connection.run(f"ROLLBACK TO SAVEPOINT {name}")
-        release()
-
-    if error is not None:
-        connection.undo(undo, "rollback to savepoint of")
-        return
-    try:
-        connection.check()
-        connection.step("commit", release, "release savepoint")
-    except BaseException:
-        connection.undo(undo, "rollback to savepoint of")
-        raise
