@@ -6,9 +6,9 @@ import functools
 import inspect
 import types
 import typing as t
-from contextlib import contextmanager
 
 from ..errors import ResourceError
+from . import generator
 
 Close = t.Callable[["BaseException | None"], object]
 """Closes one opened object; called with the exception that ended its context, or None."""
@@ -56,7 +56,7 @@ def recipe(
                 "after the yield.",
                 name=name,
             )
-        return Recipe(functools.partial(_enter, name, contextmanager(open)))
+        return Recipe(functools.partial(generator.enter, name, open))
     if close is not None:
         return Recipe(functools.partial(_pair, open, close, _takes_error(close)))
     return Recipe(functools.partial(_enter, name, open))

@@ -117,22 +117,88 @@ def test_a_close_that_hands_the_error_on_has_not_failed(
     assert [resources.tally(name).failed for name in ("pair", "strict")] == [0, 0]
 
 
-def test_a_generator_must_yield_once(caplog: pytest.LogCaptureFixture) -> None:
-    """None at all fails the opening; a second one the closing."""
+def test_a_generator_that_yields_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """By the resource's name and the place of its function; nothing is open."""
     app, kit = make()
 
-    def twice() -> t.Iterator[int]:
-        yield 1
-        yield 2
+    def open_never(ready: bool = False) -> t.Iterator[int]:
+        if ready:
+            yield 1
 
-    def never() -> t.Iterator[int]:
-        yield from ()
+    never = kit.resource("never", functools.partial(open_never, ready=False))
+    with app.app_context():
+        for _ in range(2):
+            with pytest.raises(ResourceError) as told:
+                never()
+    line = open_never.__code__.co_firstlineno
+    assert str(told.value) == (
+        f"never is opened by the generator {open_never.__qualname__} (resources/test_recipe.py:"
+        f"{line}), which ended without a yield, so there is nothing to use. Write yield where the "
+        "object is open, on every way through it, or raise what keeps it from opening."
+    )
+    assert told.value.evidence["where"] == f"resources/test_recipe.py:{line}"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no")])
+def test_a_generator_that_yields_twice_is_told(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When it is closed, which masks no error; and what stands behind is still run."""
+    app, kit = make()
+    log: Log = []
+
+    def open_twice() -> t.Iterator[int]:
+        try:
+            yield 1
+        except ValueError:
+            log.append("caught")
+        try:
+            yield 2
+        finally:
+            log.append("closed")
+
+    twice = kit.resource("twice", open_twice)
+    if error is None:
+        with app.app_context():
+            assert twice() == 1
+    else:
+        fail(app, twice, error)
+    assert log == ["closed"] if error is None else ["caught", "closed"]
+    [record] = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ResourceError)
+    line = open_twice.__code__.co_firstlineno
+    assert str(record.exc_info[1]) == (
+        f"twice is opened by the generator {open_twice.__qualname__} (resources/test_recipe.py:"
+        f"{line}), which yields a second time, and nobody asks for that object. Write one yield, "
+        "with what closes the object behind it; of yields on different ways, return after each."
+    )
+
+
+def test_a_runtime_error_of_a_generator_is_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    """Also one that says what contextlib's would; and StopIteration is an error like others."""
+    app, kit = make()
+
+    def fails() -> t.Iterator[int]:
+        raise RuntimeError("generator didn't yield")
+        yield 1
+
+    def fails_behind() -> t.Iterator[int]:
+        yield 1
+        raise RuntimeError("generator didn't stop")
+
+    def hands_on() -> t.Iterator[int]:
+        yield 1
 
     with app.app_context():
-        assert kit.resource("twice", twice)() == 1
-        with pytest.raises(RuntimeError, match="didn't yield"):
-            kit.resource("never", never)()
-    assert "Closing twice" in caplog.text
+        with pytest.raises(RuntimeError, match=r"^generator didn't yield$"):
+            kit.resource("fails", fails)()
+        kit.resource("behind", fails_behind)()
+    assert "RuntimeError: generator didn't stop" in caplog.text
+    caplog.clear()
+    fail(app, kit.resource("hands on", hands_on), StopIteration(1))
+    assert caplog.records == []
 
 
 def test_a_context_manager_is_entered_and_left() -> None:
