@@ -24,6 +24,8 @@ class CtxSession(SecureCookieSession):
 
     loaded: bool = True
     """False while the cookie was not read. Asking doesn't read it."""
+    tells: bool = False
+    """Whether ``on_touch`` will tell of the first access, which else only ``accessed`` does."""
     opening: Verified | None = None
     """What the cookie's outside said; None without a cookie, or while it was not read."""
     received: tuple[str, bytes] | None = None
@@ -36,6 +38,9 @@ class CtxSession(SecureCookieSession):
     """How often its names changed; a look in between that finds the same has nothing to do."""
     after_save: t.Callable[[CtxSession], object] | None = None
     """Called on the first change after ``save_session`` is through; None before it is."""
+    on_touch: t.Callable[[CtxSession], object] | None = None
+    """Called with the session when it is touched for the first time, once its values are in,
+    and on each change. It must not raise."""
 
     def __init__(self, initial: t.Any = None) -> None:
         # Flask gives each session a closure of its own to notice changes with. One function
@@ -51,6 +56,9 @@ class CtxSession(SecureCookieSession):
         """Notice a change."""
         session.modified = True
         session.writes += 1
+        hears = session.on_touch
+        if hears is not None:
+            hears(session)
         late = session.after_save
         if late is not None:
             late(session)
@@ -91,11 +99,9 @@ class PendingSession(CtxSession):
     """
 
     loaded = False
+    tells = True
     source: Source
     """Reads the cookie when it is called."""
-    on_load: t.Callable[[CtxSession], object] | None = None
-    """Called once with the session when its values are in, before whoever touched it goes on.
-    It must not raise."""
 
     def _accessed(self, value: bool) -> None:
         load(self)
@@ -104,6 +110,24 @@ class PendingSession(CtxSession):
     # Nothing is in (), and to ask it costs a third of a function that returns False.
     accessed = property(().__contains__, _accessed)
     """Always False. Flask sets it as it hands the session out, and that loads it."""
+
+
+class AbsentSession(CtxSession):
+    """The session of a request without a cookie. As Flask hands it out for the first time, it
+    becomes a plain :class:`CtxSession`.
+    """
+
+    tells = True
+
+    def _accessed(self, value: bool) -> None:
+        session: CtxSession = self
+        session.__class__ = CtxSession
+        session.accessed = value
+        if session.on_touch is not None:
+            session.on_touch(session)
+
+    accessed = property(().__contains__, _accessed)
+    """Always False."""
 
 
 def pend(source: Source) -> PendingSession:
@@ -127,9 +151,8 @@ def load(session: CtxSession) -> None:
             dict.update(session, values)
             session.__dict__.update(attributes)
             session.__class__ = CtxSession
-            on_load = session.__dict__.pop("on_load", None)
-            if on_load is not None:
-                on_load(session)
+            if session.on_touch is not None:
+                session.on_touch(session)
             return
     while type(session) is PendingSession:
         time.sleep(0)
@@ -174,3 +197,5 @@ _override(TrackedSession, _telling)
 
 SESSION_CLASS: t.Final = CtxSession if ACCESS_IS_TOLD else TrackedSession
 """What a session is on this Flask line."""
+ABSENT_CLASS: t.Final = AbsentSession if ACCESS_IS_TOLD else TrackedSession
+"""What it is without a cookie."""

@@ -13,7 +13,7 @@ from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 from . import diagnosis, plain, split
 from .cookie import SentCookie
 from .judge import Judge
-from .mapping import SESSION_CLASS, CtxSession, pend
+from .mapping import ABSENT_CLASS, SESSION_CLASS, CtxSession, pend
 from .setup import fallbacks_of, reads_plain_json
 from .signing import SigningInterface
 from .split import SplitCookie
@@ -98,7 +98,7 @@ class OpeningInterface(SigningInterface):
                 self._judge.give(app, "open", "absent")
                 cls = self.session_class
                 # Without the call of __init__, which has nothing to do here.
-                return cls.__new__(cls) if cls is SESSION_CLASS else cls()
+                return ABSENT_CLASS.__new__(ABSENT_CLASS) if cls is SESSION_CLASS else cls()
         keys = self.keyring(app)
         own = keys is not None and reads_plain_json()
         if encryption is not None:

@@ -469,10 +469,16 @@ def _popped(recorder: Recorder, ctx: t.Any, recording: Recording, began: int = 0
             return
         if recorder.on_end is not None:
             recorder.on_end(ctx)
-        for signal in _AT_THE_END:
-            if signal.receivers:
+        if (
+            request_tearing_down.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+        ):
+            for signal in _AT_THE_END:
                 heard(recording, signal, ctx.app)
-        start = max(recording.last_end(), began)
+        start = recording.last_end()
+        if began:
+            start = max(start, began)
         if recording.current is not None:  # a streamed body, whose changes are its own
             recording.look_inside(recording.current)
         if recording.odd and not recording.skips_told:

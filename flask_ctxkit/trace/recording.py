@@ -92,7 +92,7 @@ class Recording:
         "push_end", "push_start", "pushed_at", "pushed_by", "recorder", "request", "response",
         "reused", "room", "saving", "sent", "serial", "session", "session_first", "session_seen",
         "session_state", "session_writes", "state", "status", "streamed", "streaming", "tail",
-        "unit", "verdicts", "wall",
+        "touched", "unit", "verdicts", "wall",
     )  # fmt: skip
 
     name = ""
@@ -145,7 +145,9 @@ class Recording:
     reused: bool
     """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
     looks: bool
-    """Whether every step ends with a look, since no flag tells of a change."""
+    """Whether every step ends with a look, since nothing tells of a change."""
+    touched: bool
+    """Whether the next step ends with one, since the session told of a change."""
     odd: bool
     """Whether a step raised, was cut short or was not expected. It is always examined."""
     error: Error | None
@@ -192,7 +194,7 @@ class Recording:
         self.alone = internals.ONE_CONTEXT
         self.room: int = recorder.limit * STEP
         self.state = "running"
-        self.has_request = self.reused = self.looks = self.odd = False
+        self.has_request = self.reused = self.looks = self.touched = self.odd = False
         self.streamed = self.streaming = self.sent = False
         self.method = self.path = self.endpoint = self.status = self.ended = self.error = None
         self.request = self.app_context = self.session = self.response = self.current = None
@@ -218,13 +220,8 @@ class Recording:
     def note(self, site: Site, start: int, remark: Remark | None = None) -> None:
         """Note that a step ends now, with what it changed in ``g`` and the session."""
         end = now()
-        session, log, changes = self.session, self.log, None
-        if (
-            self.g.log
-            or self.looks
-            or (session is not None and session.accessed and session.writes != self.session_writes)
-        ):
-            changes = self.look(site)
+        changes = self.look(site) if self.g.log or self.touched else None
+        log = self.log
         if len(log) < self.room:
             log += (site, start, end, changes, remark)
         else:
@@ -274,22 +271,25 @@ class Recording:
                 live.log = {}
             self.g = live
         elif live is not None:
-            self.other_g, self.looks = live, True
+            self.other_g, self.looks, self.touched = live, True, True
             self.g_seen = Watcher(self.recorder.capture, live if given else None)
 
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
-        if not hasattr(raw, "writes"):  # none of the kit's
-            self.looks = True
-        if not getattr(raw, "loaded", True):
-            raw.on_load = self._session_read
-        elif issubclass(type(raw), dict) and dict.__len__(raw):
+        if getattr(raw, "tells", False):
+            raw.on_touch = self._session_touched
+            return
+        self.looks = self.touched = True
+        if issubclass(type(raw), dict) and dict.__len__(raw):
             self.session_seen = Watcher(self.recorder.capture, raw)
 
-    def _session_read(self, raw: t.Any) -> None:
+    def _session_touched(self, raw: t.Any) -> None:
+        self.touched = True
         try:
-            self.session_seen = Watcher(self.recorder.capture, raw)
+            # What was just read from the cookie was there before.
+            if self.session_seen is None and not raw.writes and dict.__len__(raw):
+                self.session_seen = Watcher(self.recorder.capture, raw)
         except BaseException as own:
             self.recorder.failed("session", own)
 
@@ -297,6 +297,7 @@ class Recording:
         """What *site* changed in ``g`` and the session: all since the last look."""
         g = session = None
         raw = self.session
+        self.touched = self.looks
         if self.g.log:
             g = written(self.g, self.g_known, self.recorder.capture)
         if raw is not None and raw.accessed:
@@ -336,7 +337,7 @@ class Recording:
         changes = self.look(outer)
         if changes is not None:
             self.pending = (*self.pending, (outer, changes))
-            self.looks = True
+            self.looks = self.touched = True
 
     def _with_pending(
         self, site: Site, g: Delta | None, session: Delta | None
@@ -350,13 +351,7 @@ class Recording:
 
     def look_response(self, response: t.Any, site: Site) -> Changes | None:
         """What *site* changed, and the status and headers that it left, if it changed them."""
-        session, changes = self.session, None
-        if (
-            self.g.log
-            or self.looks
-            or (session is not None and session.accessed and session.writes != self.session_writes)
-        ):
-            changes = self.look(site)
+        changes = self.look(site) if self.g.log or self.touched else None
         pairs, status = header_pairs(response.headers), status_of(response)
         self.response = response
         if pairs == self.pairs and status == self.status:
@@ -405,8 +400,8 @@ class Recording:
         """Let go of every object of the user's and of Flask's."""
         if self.session is not None:
             self.session_state = self.session_now()
-            if not getattr(self.session, "loaded", True):
-                del self.session.on_load
+            if getattr(self.session, "writes", None) is not None:  # one of the kit's
+                self.session.__dict__.pop("on_touch", None)
             self.session = None
             if self.session_seen is not None:
                 self.session_seen.release()

@@ -28,7 +28,7 @@ from flask_ctxkit.session import codec, setup
 from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.cookie import value_in
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.session.mapping import CtxSession, PendingSession, pend
+from flask_ctxkit.session.mapping import AbsentSession, CtxSession, PendingSession, pend
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
 told_only = pytest.mark.skipif(
@@ -365,22 +365,44 @@ def matched(value: t.Any) -> t.Any:
 
 
 @told_only
-def test_who_asks_hears_when_the_session_was_read() -> None:
-    """Once, with the values in place and before the one who touched it changes them."""
+def test_who_asks_hears_when_the_session_is_touched() -> None:
+    """First with the values in place, before the one who touched it changes them; and then of
+    each change.
+    """
     app = make_app()
     heard: list[t.Any] = []
 
     @app.get("/hear")
     def hear() -> str:
         raw: t.Any = raw_session(request_context())
-        raw.on_load = lambda read: heard.append((read.loaded, dict(read), read is raw))
+        raw.on_touch = lambda read: heard.append((read.loaded, dict(read), read is raw))
+        session.get("who")
         session["who"] = "bob"
-        session.clear()
-        assert "on_load" not in raw.__dict__
         return ""
 
     visitor(app).get("/hear")
-    assert heard == [(True, {"n": 1, "who": "ann"}, True)]
+    read = {"n": 1, "who": "ann"}
+    assert heard == [(True, read, True), (True, {**read, "who": "bob"}, True)]
+
+
+@told_only
+def test_a_session_without_a_cookie_tells_when_it_is_touched() -> None:
+    """As Flask hands it out, and no sooner: to look at it from outside is no touch."""
+    app = make_app()
+    heard: list[t.Any] = []
+
+    @app.get("/hear")
+    def hear() -> str:
+        raw: t.Any = raw_session(request_context())
+        raw.on_touch = lambda read: heard.append((type(read), read.accessed, dict(read)))
+        assert (type(raw), raw.accessed, len(raw)) == (AbsentSession, False, 0)
+        assert heard == []
+        session.get("who")
+        session["who"] = "bob"
+        return ""
+
+    app.test_client().get("/hear")
+    assert heard == [(CtxSession, True, {}), (CtxSession, True, {"who": "bob"})]
 
 
 TOUCHES: dict[str, t.Callable[[t.Any], t.Any]] = {
