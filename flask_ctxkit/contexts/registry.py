@@ -261,8 +261,9 @@ class Registry:
         self._orphans(entries)
         look = frames or not self.recording
         running = sys._current_frames() if look else {}  # noqa: SLF001  # documented
+        told = _Told(running)
         lives = [
-            self._live(ctx, recording, running)
+            self._live(ctx, recording, told)
             for ctx, recording in entries
             # While its application context is torn down, a request's own is popped already.
             # And what closes the resources of any is no step.
@@ -308,7 +309,7 @@ class Registry:
 
     # ------------------------------------------------------------------------------ own
 
-    def _live(self, ctx: t.Any, recording: Watched, running: t.Mapping[int, t.Any]) -> Live:
+    def _live(self, ctx: t.Any, recording: Watched, told: _Told) -> Live:
         age = (time.perf_counter_ns() - recording.started) / 1e9
         site = recording.current
         phase = None if site is None else site.phase
@@ -334,7 +335,7 @@ class Registry:
             state=state,
             stuck=age >= self.stuck_after,
             parent=recording.parent,
-            frames=frames_of(recording.unit, recording.thread, running) if running else (),
+            frames=told.frames(recording),
             held=self._held(ctx, recording),
         )
 
@@ -424,6 +425,27 @@ _SENTENCES: t.Final[dict[LeakKind, str]] = {
     "shared-copy": "{what} is a copy: {detail} pushed it while another unit had it pushed.",
     "dirty-start": "The request to {detail} started while {what} was still current.",
 }
+
+
+class _Told:
+    """The frames of each unit, told once in a look: many contexts may be pushed in one.
+
+    :param running: the innermost frame of each thread; empty where none is asked for.
+    """
+
+    def __init__(self, running: t.Mapping[int, t.Any]) -> None:
+        self._running = running
+        self._known: dict[tuple[str, int | None], tuple[Frame, ...]] = {}
+
+    def frames(self, recording: Watched) -> tuple[Frame, ...]:
+        if not self._running:
+            return ()
+        key = recording.unit.key, recording.thread
+        found = self._known.get(key)
+        if found is None:
+            found = frames_of(recording.unit, recording.thread, self._running)
+            self._known[key] = found
+        return found
 
 
 def _nothing(_: t.Any) -> tuple[Held, ...]:

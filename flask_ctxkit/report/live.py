@@ -9,6 +9,7 @@ from .pools import pools
 from .units import unit
 
 if t.TYPE_CHECKING:
+    from ..contexts.frames import Frame
     from ..contexts.registry import Held, Leak, Live
     from .sources import Sources
 
@@ -21,20 +22,36 @@ def contexts(sources: Sources) -> dict[str, t.Any]:
     full the app's pools are.
     """
     return {
-        "contexts": [live(found) for found in sources.registry.contexts(frames=True)],
+        "contexts": lives(sources.registry.contexts(frames=True)),
         "leaks": [leak(found) for found in reversed(sources.registry.leaks)][:LEAKS],
         "missing": list(sources.registry.missing()),
         "pools": pools(sources.app, sources.resources),
     }
 
 
+def lives(found: t.Sequence[Live]) -> list[dict[str, t.Any]]:
+    """Live contexts as plain data; what several have in common, such as frames, is one object."""
+    frames = {id(one.frames): one.frames for one in found}
+    told = {key: _frames(value) for key, value in frames.items()}
+    units = {one.unit: unit(one.unit) for one in found}
+    return [_live(one, told[id(one.frames)], units[one.unit]) for one in found]
+
+
 def live(found: Live) -> dict[str, t.Any]:
     """A live context as plain data; its age in seconds, its frames innermost first."""
+    return lives([found])[0]
+
+
+def _frames(found: t.Sequence[Frame]) -> list[dict[str, t.Any]]:
+    return [{"file": one.file, "line": one.line, "function": one.function} for one in found]
+
+
+def _live(found: Live, frames: list[dict[str, t.Any]], of: dict[str, t.Any]) -> dict[str, t.Any]:
     return {
         "id": found.id,
         "kind": found.kind,
         "app": found.app,
-        "unit": unit(found.unit),
+        "unit": of,
         "method": found.method,
         "path": found.path,
         "endpoint": found.endpoint,
@@ -47,10 +64,7 @@ def live(found: Live) -> dict[str, t.Any]:
         "state": found.state,
         "stuck": found.stuck,
         "parent": found.parent,
-        "frames": [
-            {"file": frame.file, "line": frame.line, "function": frame.function}
-            for frame in found.frames
-        ],
+        "frames": frames,
         "resources": [held(row) for row in found.held],
     }
 

@@ -11,7 +11,7 @@ from collections import Counter
 
 from .. import internals
 from .findings import collected
-from .live import live
+from .live import lives
 from .summary import SERVER_ERROR, fold, iso, summary, utc_now
 
 if t.TYPE_CHECKING:
@@ -30,12 +30,12 @@ def index(sources: Sources) -> Row:
     kept = list(sources.store.newest())
     folds = [fold(trace) for trace in kept]
     shown = [trace for trace, kind in zip(kept, folds, strict=True) if kind is None]
-    lives = sources.registry.contexts(frames=True)
+    found = sources.registry.contexts(frames=True)
     return {
         "app": app_info(sources),
-        "findings": collected(sources, lives),
+        "findings": collected(sources, found),
         "checks": {"rules": _asked(sources, len(kept)), "requests": len(kept)},
-        "contexts": [live(found) for found in lives],
+        "contexts": lives(found),
         "buckets": buckets(kept),
         "requests": [summary(trace, now) for trace in shown[:LAST]],
         "totals": totals(kept) | {"folded": dict(Counter(kind for kind in folds if kind))},
