@@ -19,25 +19,32 @@ _END: t.Final = r"/?(?=[?#&\s\"']|\Z)"
 
 @dataclass(frozen=True, slots=True)
 class SecretPath:
-    """A URL rule with a secret in it; no text without ``start`` matches."""
+    """A URL rule with a secret in it; no text without ``start`` matches. ``reason`` says which
+    name is secret.
+    """
 
     start: str
     pattern: re.Pattern[str]
     replacement: str
+    reason: str
 
     def hidden(self, text: str) -> str:
         """*text* with ``•••`` in place of the secrets in its path."""
         return self.pattern.sub(self.replacement, text) if self.start in text else text
 
+    def is_in(self, text: str) -> bool:
+        """Whether *text* has such a secret in it, which is not hidden yet."""
+        return self.start in text and self.hidden(text) != text
 
-def secret_path(rule: str, secret: t.Callable[[str], object]) -> SecretPath | None:
+
+def secret_path(rule: str, secret: t.Callable[[str], str | None]) -> SecretPath | None:
     """What hides the arguments of *rule* that *secret* is true of; None where there is none.
 
     Behind an argument of many segments nobody can tell where the next one begins: if one of
     these is secret, all of the rest is hidden. A rule that begins with an argument would match
     any path, so it is left alone.
     """
-    kept, groups, end = "", list[str](), 0
+    kept, groups, reasons, end = "", list[str](), list[str](), 0
     arguments = list(_ARGUMENT.finditer(rule))
     for n, argument in enumerate(arguments):
         kept += re.escape(rule[end : argument.start()])
@@ -46,8 +53,10 @@ def secret_path(rule: str, secret: t.Callable[[str], object]) -> SecretPath | No
         # many segments.
         rest = argument["converter"] == "path"
         value = _REST if rest else _SEGMENT
-        if any(secret(a["name"]) for a in (arguments[n:] if rest else [argument])):
+        found = [secret(a["name"]) for a in (arguments[n:] if rest else [argument])]
+        if any(found):
             groups.append(f"({kept}){value}")
+            reasons += filter(None, found)
             kept = ""
         else:
             kept += value
@@ -59,4 +68,5 @@ def secret_path(rule: str, secret: t.Callable[[str], object]) -> SecretPath | No
         return None
     kept += re.escape(rule[end:].rstrip("/"))
     replacement = DOTS.join(rf"\g<{n}>" for n in range(1, len(groups) + 2))
-    return SecretPath(start, re.compile(f"{''.join(groups)}({kept}{_END})"), replacement)
+    pattern = re.compile(f"{''.join(groups)}({kept}{_END})")
+    return SecretPath(start, pattern, replacement, f"holds an argument of a URL: {reasons[0]}")

@@ -101,8 +101,8 @@ class Redactor:
         return self._names.reason(name) is None and name not in self._cookies
 
     def hide_arguments(self, rules: t.Iterable[str]) -> None:
-        """Hide, in each URL from now on, what stands where one of *rules* has an argument with a
-        secret name: the token of ``/reset/<token>``.
+        """Hide, in each URL and each text from now on, what stands where one of *rules* has an
+        argument with a secret name: the token of ``/reset/<token>``.
         """
         self._texts.hide_arguments(rules)
 

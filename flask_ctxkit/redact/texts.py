@@ -62,9 +62,10 @@ class SecretTexts:
         self._paths: tuple[SecretPath, ...] = ()
 
     def hide_arguments(self, rules: t.Iterable[str]) -> None:
-        """Hide, in URLs, what stands where one of *rules* has an argument of a secret name."""
+        """Hide what stands where one of *rules* has an argument of a secret name."""
         found = (secret_path(rule, self._secret) for rule in rules)
         self._paths = tuple(itertools.islice(filter(None, found), MOST))
+        self._harmless.clear()
 
     def reason(self, text: str) -> str | None:
         """Why *text* looks like a secret or holds one, or None.
@@ -82,6 +83,8 @@ class SecretTexts:
 
     def _judged(self, text: str) -> str | None:
         reason = shape_of(text)
+        if reason is None and self._paths and "/" in text:
+            reason = next((path.reason for path in self._paths if path.is_in(text)), None)
         if reason is not None:
             return reason
         if "=" in text or ":" in text or "%3" in text:
@@ -96,7 +99,7 @@ class SecretTexts:
         """*text* with ``•••`` in place of each secret in it."""
         if self.reason(text) is None:
             return text
-        text = without_shapes(text)
+        text = self._without_arguments(without_shapes(text))
         for pattern in (_NAMED, _OPTION, _SQL):
             text = self._without_named(pattern, text)
         return text
@@ -111,11 +114,15 @@ class SecretTexts:
 
     def url(self, text: str) -> str:
         """A URL, its path or its query without user name, password and secret parameters."""
-        for path in self._paths:
-            text = path.hidden(text)
+        text = self._without_arguments(text)
         if "=" not in text:
             return self.scrubbed(text)
         return "".join(map(self._parameter, _SEPARATOR.split(without_shapes(text))))
+
+    def _without_arguments(self, text: str) -> str:
+        for path in self._paths:
+            text = path.hidden(text)
+        return text
 
     def _parameter(self, part: str) -> str:
         name, equals, value = part.partition("=")
