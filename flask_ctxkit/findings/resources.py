@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .model import Evidence, Finding, Rule
 from .wording import named, short
@@ -51,7 +51,32 @@ def holdings(trace: Trace) -> list[Holding]:
                 found.append(_holding(key[0], waiting[key].pop(), event, event.start_us))
     last = max((e.start_us + e.duration_us for e in trace.events), default=0.0)
     found += [_holding(key[0], e, None, last) for key, events in waiting.items() for e in events]
-    return found
+    return _told_once(found)
+
+
+def _told_once(found: list[Holding]) -> list[Holding]:
+    """*found* without what a resource of the context took to open, and gave back to close."""
+    told: list[Holding] = []
+    around: list[int] = []  # those of them that are being opened
+    for one in sorted(found, key=lambda held: (_started(held.opened), -held.opened.duration_us)):
+        around = [n for n in around if _ended(told[n].opened) > _started(one.opened)]
+        outer = next((n for n in around if _has(told[n], one)), None)
+        if outer is None:
+            around.append(len(told))
+            told.append(one)
+        elif one.used:
+            told[outer] = replace(told[outer], used=True)
+    return told
+
+
+def _has(outer: Holding, one: Holding) -> bool:
+    if outer.closed is None or one.closed is None:
+        return outer.closed is one.closed and _during(outer.opened, one.opened)
+    return _during(outer.opened, one.opened) and _during(outer.closed, one.closed)
+
+
+def _during(outer: Event, one: Event) -> bool:
+    return _started(outer) <= _started(one) and _ended(one) <= _ended(outer)
 
 
 def _holding(name: str, opened: Event, closed: Event | None, end: float) -> Holding:
@@ -150,6 +175,10 @@ def _idle(held: Holding, trace: Trace) -> t.Iterator[Slow]:
 
 def _started(event: Event) -> float:
     return event.start_us
+
+
+def _ended(event: Event) -> float:
+    return event.start_us + event.duration_us
 
 
 def _around(trace: Trace, start: float, end: float) -> Event | None:

@@ -7,7 +7,12 @@ import typing as t
 from ..internals import current_app_context, current_request_context, request_of
 from ..units import Unit, current_unit
 from .callers import Site, caller
+from .scope import KEY as SCOPE
 from .steps import now
+
+if t.TYPE_CHECKING:
+    from .once import Slot
+    from .scope import Scope
 
 KEY: t.Final = "_ctxkit_claims"
 """The attribute of an application context that holds its claims, in the order of asking."""
@@ -16,11 +21,12 @@ KEY: t.Final = "_ctxkit_claims"
 class Claim:
     """Who asks for a connection, as it is cheap to note; it is put into words when asked for.
 
-    ``depth`` is the level that it is for, or 0; ``granted`` whether the connection was given.
-    Compared by identity.
+    ``depth`` is the level that it is for, or 0; ``granted`` whether the connection was given;
+    ``slot`` the resource of the context that it was asked for, until it ends. Compared by
+    identity.
     """
 
-    __slots__ = ("_among", "depth", "granted", "name", "request", "since", "site", "unit")
+    __slots__ = ("_among", "depth", "granted", "name", "request", "since", "site", "slot", "unit")
 
     def __init__(self, name: str, depth: int, unit: Unit | None = None) -> None:
         self.name = name
@@ -32,8 +38,11 @@ class Claim:
         self.granted = False
         context = current_app_context(None)
         self._among: dict[Claim, None] = {}
+        self.slot: Slot | None = None
         if context is not None:
             self._among = context.__dict__.setdefault(KEY, self._among)
+            scope: Scope | None = context.__dict__.get(SCOPE)
+            self.slot = None if scope is None else scope.opening(self.unit)
         self._among[self] = None
 
     @property
@@ -44,6 +53,7 @@ class Claim:
     def end(self) -> None:
         """It was given back, or refused."""
         self._among.pop(self, None)
+        self.slot = None  # its value may hold the connection
 
 
 def claims_of(ctx: t.Any) -> tuple[Claim, ...]:

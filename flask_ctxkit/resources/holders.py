@@ -17,10 +17,9 @@ def held_by(ctx: t.Any) -> tuple[Holder, ...]:
     """
     scope: Scope | None = getattr(ctx, KEY, None)
     held = () if scope is None else scope.holders()
-    known = {(holder.resource, holder.where) for holder in held}
-    lent = map(_lent, claims_of(ctx))
-    # A resource that is a connection stands there already.
-    return (*held, *(holder for holder in lent if (holder.resource, holder.where) not in known))
+    # A resource that is a connection, or has one, stands there already.
+    claims = (claim for claim in claims_of(ctx) if scope is None or not scope.holds(claim.slot))
+    return (*held, *map(_lent, claims))
 
 
 def _lent(claim: Claim) -> Holder:

@@ -254,15 +254,27 @@ class Scope:
 
     def holders(self) -> tuple[Holder, ...]:
         """What is opened, open or being closed, in the order of opening."""
+        moment = now()
+        return tuple(
+            Holder(slot.name, slot.unit, slot.where, (moment - slot.since) / 1e9, self._state(slot))
+            for slot in self._held()
+        )
+
+    def _held(self) -> dict[Slot, None]:
         closing = self._closing
         slots = [opened.slot for opened in self._stack]
         slots += [] if closing is None else [closing.slot]
         slots += [slot for slot in list(self.slots.values()) if slot.state == "making"]
-        moment = now()
-        return tuple(
-            Holder(slot.name, slot.unit, slot.where, (moment - slot.since) / 1e9, self._state(slot))
-            for slot in dict.fromkeys(slots)
-        )
+        return dict.fromkeys(slots)
+
+    def holds(self, slot: Slot | None) -> bool:
+        """Whether *slot* is among what :meth:`holders` tells."""
+        return slot is not None and slot in self._held()
+
+    def opening(self, unit: Unit) -> Slot | None:
+        """What *unit* is opening; of several inside one another the innermost."""
+        slots = reversed(list(self.slots.values()))
+        return next((slot for slot in slots if slot.state == "making" and slot.unit == unit), None)
 
     def _state(self, slot: Slot) -> t.Literal["opening", "open", "closing"]:
         if slot.state == "making":

@@ -171,6 +171,34 @@ def test_nothing_was_asked_of_it_while_something_else_ran() -> None:
     assert [*resources.held_while_slow(trace_of(view, *seen, unseen), KNOWN)] == []
 
 
+def test_a_connection_that_a_resource_has_is_told_once() -> None:
+    """By the resource's name, whatever line took it; and its use is seen."""
+    view = step(0, "checkout", 0, 3.3, phase="view", where="shop.py:1")
+    opened = step(1, "open conn", 0, 0.2), step(2, "open db", 0.1, 0.2, where="shop.py:3")
+    closed = (
+        step(4, "close conn", 3.6, 3.8),
+        step(5, "close db", 3.7, 3.8, where="shop.py:3", note="held 3,500.0 ms"),
+    )
+    [found] = resources.held_while_slow(trace_of(view, *opened, *closed), KNOWN)
+    assert found.message.startswith("conn, opened at shop.py:7, was held for 3.4 s while")
+    mail = step(3, "open mail", 0.3, 3.5)
+    [found] = resources.held_while_slow(trace_of(*opened, mail, *closed), KNOWN)
+    assert found.message.endswith("was held for 3.2 s while mail was being opened.")
+    [found] = resources.not_closed(trace_of(*opened), KNOWN)
+    assert found.message.startswith("conn, opened at shop.py:7, was still open")
+
+
+def test_what_outlives_the_resource_that_took_it_is_told() -> None:
+    """What it did not give back, and a resource that it needs."""
+    opened = step(1, "open conn", 0, 0.2), step(2, "open db", 0.1, 0.2)
+    [found] = resources.not_closed(trace_of(*opened, step(3, "close conn", 1, 1.1)), KNOWN)
+    assert found.message.startswith("db, opened at shop.py:7, was still open")
+    closed = step(3, "close conn", 3.6, 3.7), step(5, "close db", 3.8, 3.9)
+    slow = step(4, "open mail", 0.3, 3.5)
+    told = [*resources.held_while_slow(trace_of(*opened, slow, *closed), KNOWN)]
+    assert [found.message[:4] for found in told] == ["conn", "db, "]
+
+
 def test_what_ran_meanwhile_need_not_run_to_the_close() -> None:
     """What a context holds is closed after its view; no step of the resource's own is named."""
     opened = step(1, "open db", 0, 0.1, depth=1)

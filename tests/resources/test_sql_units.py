@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import typing as t
+import weakref
 
 import pytest
 
@@ -16,7 +17,16 @@ pytest.importorskip("sqlalchemy")
 
 from flask import Flask, g
 
-from flask_ctxkit import CtxKit, CtxKitError, LocalProxy, RolledBackError, SqlHelper
+from flask_ctxkit import (
+    CtxKit,
+    CtxKitError,
+    LocalProxy,
+    PoolExhaustedError,
+    RolledBackError,
+    SqlHelper,
+)
+from flask_ctxkit.internals import current_app_context
+from flask_ctxkit.resources.holders import held_by
 from tests.resources.faults import add, names
 
 if t.TYPE_CHECKING:
@@ -287,6 +297,92 @@ def test_it_is_a_resource_of_a_context(db: Helper, path: Path) -> None:
     assert client.get("/good").status_code == 200
     assert client.get("/bad").status_code == 500
     assert names(path) == ["good"]
+
+
+def by_hand(db: Helper) -> t.Callable[[], t.Iterator[t.Any]]:
+    """What takes a connection at a line of its own."""
+
+    def open_it() -> t.Iterator[t.Any]:
+        with db.connection() as connection:
+            yield connection
+
+    return open_it
+
+
+@pytest.mark.parametrize("open_by", [lambda db: db.connection, by_hand])
+def test_a_resource_that_has_a_connection_is_one_holder(db: Helper, open_by: t.Any) -> None:
+    """Whatever it is called; what is taken beside it is another one."""
+    app = Flask(__name__)
+    current = CtxKit(app).resource("conn", open_by(db))
+    with app.app_context() as ctx:
+        current().cursor().execute("select 1")
+        assert [held.resource for held in held_by(ctx)] == ["conn"]
+        with db:
+            assert [held.resource for held in held_by(ctx)] == ["conn", "db"]
+        current().close()
+        assert [held.resource for held in held_by(ctx)] == ["conn"]
+    assert held_by(ctx) == ()
+
+
+def test_what_a_resource_did_not_give_back_is_a_holder(db: Helper) -> None:
+    """While it is opened the resource is; once that is closed, the connection is."""
+    app = Flask(__name__)
+    kit = CtxKit(app)
+    blocks: list[t.Any] = []
+    seen: list[list[tuple[str, str]]] = []
+
+    def look(*_: object) -> None:
+        held = held_by(current_app_context(None))
+        seen.append([(holder.resource, holder.state) for holder in held])
+
+    def open_it() -> t.Any:
+        blocks.append(db.connection())
+        connection = blocks[0].__enter__()
+        look()
+        return connection
+
+    last = kit.resource("last", object, look)
+    conn = kit.resource("conn", open_it, lambda _: None)
+    with app.app_context():
+        last()
+        conn()
+    assert seen == [
+        [("last", "open"), ("conn", "opening")], [("last", "closing"), ("db", "open")],
+    ]  # fmt: skip
+    blocks[0].__exit__(None, None, None)
+
+
+def test_a_connection_of_a_resource_is_gone_with_its_context(db: Helper) -> None:
+    """Without the cyclic collector."""
+    app = Flask(__name__)
+    current = CtxKit(app).resource("conn", db.connection)
+    gc.collect()
+    gc.disable()
+    try:
+        with app.app_context():
+            connection = weakref.ref(current())
+        assert connection() is None
+    finally:
+        gc.enable()
+
+
+def test_beside_a_resource_that_has_the_last_connection(path: Path) -> None:
+    """What asks the pool for another one is told of that one."""
+    app = Flask(__name__)
+    with contextlib.closing(
+        SqlHelper.from_url(f"sqlite:///{path}", pool_size=1, max_overflow=0, pool_timeout=0.05)
+    ) as db:
+        current = CtxKit(app).resource("conn", db.connection)
+        with app.app_context():
+            current()
+            with pytest.raises(PoolExhaustedError) as raised:
+                db.execute("select 1")
+            assert str(raised.value).endswith(
+                ". Let the connection that this context holds as its resource 'conn' do it: ask "
+                "that one for a cursor, and not 'db'."
+            )
+            assert len(raised.value.evidence["holders"]) == 1
+            assert current().cursor().execute("select 1").fetchone() == (1,)
 
 
 GREENLETS = """

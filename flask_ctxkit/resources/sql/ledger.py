@@ -163,21 +163,29 @@ class Ledger(t.Generic[R]):
         redactor = self._redactor if kit is None else kit.redactor
         return f"{method} {redactor.url(path)}"
 
+    def _advice(self, claim: Claim) -> str:
+        own = [other for other in self.held if other.unit == claim.unit]
+        if not own:
+            return "Let blocks end sooner, above all before slow calls, or the pool be larger."
+        slot = next((other.slot for other in own if other.slot is not None), None)
+        if slot is not None:
+            return (
+                f"Let the connection that this context holds as its resource {slot.name!r} do it: "
+                f"ask that one for a cursor, and not {self.name!r}."
+            )
+        return (
+            f"Let the blocks of {claim.unit.key}, which asks and holds {len(own)} itself, share "
+            'one connection (nested="savepoint", transaction()).'
+        )
+
     def _exhausted(self, claim: Claim) -> PoolExhaustedError:
         holders, waited = self.holders(), claim.age_s
-        own = sum(holder.unit == claim.unit for holder in holders)
         shown = "; ".join(str(holder) for holder in holders[:SHOWN])
         more = f"; and {len(holders) - SHOWN} more" if len(holders) > SHOWN else ""
         who = f"held by {shown}{more}" if holders else "and nobody holds one through this helper"
-        advice = (
-            f"Let the blocks of {claim.unit.key}, which asks and holds {own} itself, share one "
-            'connection (nested="savepoint", transaction()).'
-            if own
-            else "Let blocks end sooner, above all before slow calls, or the pool be larger."
-        )
         return PoolExhaustedError(
             f"{self.name!r} has no connection left after {waited:.1f} s (taken: {self.gauge()}), "
-            f"{who}. {advice}",
+            f"{who}. {self._advice(claim)}",
             name=self.name,
             waited=waited,
             holders=[holder.as_dict() for holder in holders],
