@@ -259,11 +259,11 @@ class Registry:
         """
         entries = self._sweep()
         self._orphans(entries)
-        look = frames or not self.recording
-        running = sys._current_frames() if look else {}  # noqa: SLF001  # documented
-        told = _Told(running)
+        wanted = frames or not self.recording
+        running = sys._current_frames() if wanted else {}  # noqa: SLF001  # documented
+        look = _Look(running)
         lives = [
-            self._live(ctx, recording, told)
+            self._live(ctx, recording, look)
             for ctx, recording in entries
             # While its application context is torn down, a request's own is popped already.
             # And what closes the resources of any is no step.
@@ -309,8 +309,8 @@ class Registry:
 
     # ------------------------------------------------------------------------------ own
 
-    def _live(self, ctx: t.Any, recording: Watched, told: _Told) -> Live:
-        age = (time.perf_counter_ns() - recording.started) / 1e9
+    def _live(self, ctx: t.Any, recording: Watched, look: _Look) -> Live:
+        age = (look.moment - recording.started) / 1e9
         site = recording.current
         phase = None if site is None else site.phase
         state: State = "running"
@@ -335,7 +335,7 @@ class Registry:
             state=state,
             stuck=age >= self.stuck_after,
             parent=recording.parent,
-            frames=told.frames(recording),
+            frames=look.frames(recording),
             held=self._held(ctx, recording),
         )
 
@@ -427,13 +427,15 @@ _SENTENCES: t.Final[dict[LeakKind, str]] = {
 }
 
 
-class _Told:
-    """The frames of each unit, told once in a look: many contexts may be pushed in one.
+class _Look:
+    """One look at all contexts: each age is told of one moment, and the frames of a unit are
+    told once, since many contexts may be pushed in it.
 
     :param running: the innermost frame of each thread; empty where none is asked for.
     """
 
     def __init__(self, running: t.Mapping[int, t.Any]) -> None:
+        self.moment = time.perf_counter_ns()
         self._running = running
         self._known: dict[tuple[str, int | None], tuple[Frame, ...]] = {}
 

@@ -99,5 +99,6 @@ def test_each_context_of_a_stack_has_the_frames_of_its_unit() -> None:
     own, other = rows[:3], rows[3]
     assert own[0]["frames"] == own[2]["frames"] != other["frames"]
     assert own[0]["frames"] is own[2]["frames"]
+    assert [row["path"] for row in rows] == ["/0", "/1", "/2", "/0"]
     assert other["frames"][0]["function"].endswith("wait")
     assert {row["unit"]["key"] for row in own} != {other["unit"]["key"]}
