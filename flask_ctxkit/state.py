@@ -22,6 +22,7 @@ from .resources.attachment import end_behind
 from .resources.health import Resources
 from .resources.holders import held_by
 from .session.interface import CtxSessionInterface
+from .session.mapping import TELLING
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
 from .trace.pushes import observe_contexts
@@ -69,6 +70,7 @@ class State:
             self.registry,
             rate=config.trace_rate,
             limit=config.max_events,
+            telling=TELLING,
             app_name=app.name,
         )
         self.pipeline = Pipeline(self.app_or_none, self.rules, self.store, self.link)

@@ -24,8 +24,6 @@ class CtxSession(SecureCookieSession):
 
     loaded: bool = True
     """False while the cookie was not read. Asking doesn't read it."""
-    tells: bool = False
-    """Whether ``on_touch`` will tell of the first access, which else only ``accessed`` does."""
     opening: Verified | None = None
     """What the cookie's outside said; None without a cookie, or while it was not read."""
     received: tuple[str, bytes] | None = None
@@ -99,7 +97,6 @@ class PendingSession(CtxSession):
     """
 
     loaded = False
-    tells = True
     source: Source
     """Reads the cookie when it is called."""
 
@@ -116,8 +113,6 @@ class AbsentSession(CtxSession):
     """The session of a request without a cookie. As Flask hands it out for the first time, it
     becomes a plain :class:`CtxSession`.
     """
-
-    tells = True
 
     def _accessed(self, value: bool) -> None:
         session: CtxSession = self
@@ -199,3 +194,5 @@ SESSION_CLASS: t.Final = CtxSession if ACCESS_IS_TOLD else TrackedSession
 """What a session is on this Flask line."""
 ABSENT_CLASS: t.Final = AbsentSession if ACCESS_IS_TOLD else TrackedSession
 """What it is without a cookie."""
+TELLING: t.Final = (PendingSession, AbsentSession)
+"""The classes whose ``on_touch`` tells of the first access, which else only ``accessed`` does."""

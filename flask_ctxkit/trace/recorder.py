@@ -88,6 +88,7 @@ class Recorder:
 
     :param rate: the share of requests that is recorded, from 0 to 1.
     :param limit: the most events of one recording.
+    :param telling: the classes of sessions whose ``on_touch`` tells when they are touched.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Recorder:
         *,
         rate: float = 1.0,
         limit: int = 4000,
+        telling: tuple[type, ...] = (),
         app_name: str = "",
     ) -> None:
         self.redactor = redactor
@@ -107,6 +109,7 @@ class Recorder:
         self.rate = rate
         self.app_name = app_name
         self.limit = limit // 2
+        self.telling = telling
         self.captures = Captures(redactor)
         self.on_escape: t.Callable[[Recording, BaseException, Error], object] | None = None
         """Called with an exception that nobody handled, while it is on its way."""

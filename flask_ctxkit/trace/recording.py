@@ -92,7 +92,7 @@ class Recording:
         "push_end", "push_start", "pushed_at", "pushed_by", "recorder", "request", "response",
         "reused", "room", "saving", "sent", "serial", "session", "session_first", "session_seen",
         "session_state", "session_writes", "state", "status", "streamed", "streaming", "tail",
-        "touched", "unit", "verdicts", "wall",
+        "told", "touched", "unit", "verdicts", "wall",
     )  # fmt: skip
 
     name = ""
@@ -146,8 +146,10 @@ class Recording:
     """Whether a request found its application context pushed (Flask 3.0 and 3.1)."""
     looks: bool
     """Whether every step ends with a look, since nothing tells of a change."""
+    told: bool
+    """Whether the session tells when it is touched, and of each change."""
     touched: bool
-    """Whether the next step ends with one, since the session told of a change."""
+    """Whether the next step ends with a look, since the session told of something."""
     odd: bool
     """Whether a step raised, was cut short or was not expected. It is always examined."""
     error: Error | None
@@ -194,7 +196,8 @@ class Recording:
         self.alone = internals.ONE_CONTEXT
         self.room: int = recorder.limit * STEP
         self.state = "running"
-        self.has_request = self.reused = self.looks = self.touched = self.odd = False
+        self.has_request = self.reused = self.looks = self.odd = False
+        self.told = self.touched = False
         self.streamed = self.streaming = self.sent = False
         self.method = self.path = self.endpoint = self.status = self.ended = self.error = None
         self.request = self.app_context = self.session = self.response = self.current = None
@@ -277,8 +280,9 @@ class Recording:
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
-        if getattr(raw, "tells", False):
+        if type(raw) in self.recorder.telling:
             raw.on_touch = self._session_touched
+            self.told = True
             return
         self.looks = self.touched = True
         if issubclass(type(raw), dict) and dict.__len__(raw):
@@ -400,8 +404,8 @@ class Recording:
         """Let go of every object of the user's and of Flask's."""
         if self.session is not None:
             self.session_state = self.session_now()
-            if getattr(self.session, "writes", None) is not None:  # one of the kit's
-                self.session.__dict__.pop("on_touch", None)
+            if self.told:
+                self.session.on_touch = None
             self.session = None
             if self.session_seen is not None:
                 self.session_seen.release()
