@@ -15,6 +15,10 @@ if t.TYPE_CHECKING:
 
 OPEN: t.Final = "open "
 CLOSE: t.Final = "close "
+OUTLIVES: t.Final = (
+    "Start work that may outlive its request as propagate(function), or in a ContextExecutor, so "
+    "that it has a context of its own; and take in a with block what is to be given back."
+)
 LEAST: t.Final = 1.0
 """Seconds that a resource may be held in vain before that is told, however short a hook that
 is called slow: what is held for less is seldom missed."""
@@ -93,13 +97,21 @@ def not_closed(trace: Trace, _known: Known) -> t.Iterator[Finding]:
         return
     for held in holdings(trace):
         if held.closed is None:
+            opened, context = f"{held.name}, opened at {held.opened.where}", f"of {trace.name}"
             how = "was dropped without being popped" if trace.state == "left" else "ended"
-            yield Finding(
-                f"{held.name}, opened at {held.opened.where}, was still open when the context "
-                f"of {trace.name} {how}.",
-                (Evidence("It was opened here.", held.opened.index, held.opened.where),),
-                subject=f"{held.name} {held.opened.where}",
-            )
+            told, fix = f"{opened}, was still open when the context {context} {how}.", ""
+            unit = _elsewhere(held.opened)
+            if unit:
+                shares = f"which shares the context {context}"
+                told, fix = f"{opened} {unit}, {shares}, was still open when that {how}.", OUTLIVES
+            proof = Evidence("It was opened here.", held.opened.index, held.opened.where)
+            yield Finding(told, (proof,), fix, subject=f"{held.name} {held.opened.where}")
+
+
+def _elsewhere(opened: Event) -> str:
+    """As "in Thread-7", where another unit than the context's opened it, and else empty."""
+    first = (opened.note or "").partition(";")[0]
+    return first if first.startswith("in ") else ""
 
 
 def close_failed(trace: Trace, _known: Known) -> t.Iterator[Finding]:

@@ -14,7 +14,7 @@ from ..errors import ClosedContextError
 from ..globals import OURS
 from .callers import caller
 from .once import Slot, Slots, Waits, once
-from .steps import Step, is_watched, now, tell
+from .steps import Step, elsewhere, is_watched, now, tell
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -302,7 +302,8 @@ def _tell(
     error: BaseException | None,
 ) -> None:
     if is_watched():
-        tell(Step(action, f"{action} {slot.name}", slot.where, start, end, error))
+        note = elsewhere(slot.unit) if action == "open" else None
+        tell(Step(action, f"{action} {slot.name}", slot.where, start, end, error, note))
 
 
 def closed(what: str) -> ClosedContextError:

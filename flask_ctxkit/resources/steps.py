@@ -7,6 +7,10 @@ import typing as t
 from dataclasses import dataclass
 
 from ..globals import kit_or_none
+from ..units import thread_ident
+
+if t.TYPE_CHECKING:
+    from ..units import Unit
 
 now: t.Final = time.perf_counter_ns
 
@@ -34,6 +38,19 @@ def is_watched() -> bool:
     """Whether the current app records: where it does not, a step need not be made."""
     kit = kit_or_none()
     return kit is not None and kit.tracing
+
+
+def elsewhere(unit: Unit) -> str | None:
+    """What to note of a step of *unit* where another unit pushed the context: "in Thread-7".
+
+    None in the one that pushed it, which an async view with its tasks counts as, and where
+    nobody watches.
+    """
+    kit = kit_or_none()
+    recording = kit.recorder.current() if kit is not None and kit.tracing else None
+    if recording is None or unit == recording.unit:
+        return None
+    return None if thread_ident(unit) == recording.thread else f"in {unit.name}"
 
 
 def tell(step: Step) -> None:

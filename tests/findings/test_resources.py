@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import functools
 import gc
+import re
+import sqlite3
 import threading
 import time
 import typing as t
 import warnings
 
+import pytest
 from flask import Flask, Response, current_app, stream_with_context
 
+from flask_ctxkit import SqlHelper
 from flask_ctxkit.config import Config
 from flask_ctxkit.contexts.frames import Frame
 from flask_ctxkit.contexts.registry import Live
@@ -19,9 +26,6 @@ from flask_ctxkit.resources.resource import Resource
 from flask_ctxkit.resources.scope import Holder
 from flask_ctxkit.trace.model import Event, Trace
 from flask_ctxkit.units import current_unit
-
-if t.TYPE_CHECKING:
-    import pytest
 
 Watch = t.Callable[..., t.Any]
 KNOWN: t.Final = Known(Config.from_mapping({}))
@@ -84,6 +88,75 @@ def test_what_is_not_known_to_be_open_is_not_told() -> None:
     ]
     for trace in sound:
         assert [*resources.not_closed(trace, KNOWN)] == []
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_work_that_outlives_the_context_it_shares_is_told_what_it_needs(
+    watch: Watch, kind: str
+) -> None:
+    """A context of its own: no with block around the context would help."""
+    app = Flask(__name__)
+    watched = watch(app)
+    db = SqlHelper(lambda: sqlite3.connect(":memory:", check_same_thread=False))
+    begun, go_on = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+
+    def work() -> None:
+        with db:
+            begun.set()
+            assert go_on.wait(10)
+
+    async def task() -> None:
+        await asyncio.create_task(asyncio.to_thread(work), name="errand")
+
+    @app.get("/")
+    def view() -> str:
+        run = work if kind == "thread" else lambda: asyncio.run(task())
+        target = functools.partial(contextvars.copy_context().run, run)
+        threads.append(threading.Thread(target=target, name="errand"))
+        threads[0].start()
+        assert begun.wait(10)
+        return ""
+
+    watched.client.get("/")
+    go_on.set()
+    threads[0].join()
+    found = next(found for found in watched.found if found.code == "resource-not-closed")
+    assert re.fullmatch(
+        r"db, opened at findings/test_resources\.py:\d+ in (errand|asyncio_\d), which shares the "
+        r"context of GET /, was still open when that ended\.",
+        found.message,
+    )
+    assert found.fix.startswith("Start work that may outlive its request as propagate(function)")
+
+
+def test_what_a_unit_of_the_contexts_own_leaves_open_is_another_mistake(watch: Watch) -> None:
+    """That of an async view too, which runs in a thread of its own."""
+    pytest.importorskip("asgiref")
+    app = Flask(__name__)
+    watched = watch(app)
+    db = SqlHelper(lambda: sqlite3.connect(":memory:", check_same_thread=False))
+    blocks: list[t.Any] = []
+
+    @app.get("/sync")
+    def sync() -> str:
+        blocks.append(db.connection())
+        blocks[-1].__enter__()
+        return ""
+
+    @app.get("/async")
+    async def in_a_loop() -> str:
+        return await asyncio.create_task(asyncio.sleep(0, sync()))
+
+    for path in ("/sync", "/async"):
+        watched.client.get(path)
+    notes = [e.note for trace in watched.traces for e in trace.events if e.name == "open db"]
+    assert all(note.startswith("a pair of its own; ") for note in notes)
+    fixes = [row.fix for row in watched.found if row.code == "resource-not-closed"]
+    assert fixes
+    assert all(fix.startswith("Pop contexts with a with block") for fix in fixes)
+    for block in blocks:
+        block.__exit__(None, None, None)
 
 
 def test_each_opening_needs_its_own_closing() -> None:

@@ -874,6 +874,26 @@ def test_every_step_is_on_the_trace() -> None:
     assert names.index("pop") > max(i for i, phase in enumerate(names) if phase == "resource")
 
 
+def test_a_unit_that_shares_the_context_is_told_with_what_it_opens() -> None:
+    """Not the one that pushed it."""
+    import contextvars
+
+    app, kit = make(trace=True)
+    mine, theirs = kit.resource("mine", object), kit.resource("theirs", object)
+    with app.app_context():
+        mine()
+        run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(theirs,), name="errand")
+        thread.start()
+        thread.join()
+    [trace] = app.extensions["ctxkit"].store.newest()
+    events = [event for event in trace.events if event.phase == "resource"]
+    assert [(event.name, event.note) for event in events] == [
+        ("open mine", None), ("open theirs", "in errand"),
+        ("close theirs", None), ("close mine", None),
+    ]  # fmt: skip
+
+
 def test_the_holders_of_a_context() -> None:
     """Who opened what, where and since when; also what is being opened just now."""
     app, kit = make()

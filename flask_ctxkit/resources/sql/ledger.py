@@ -12,7 +12,7 @@ from ...globals import kit_or_none
 from ...redact import Redactor
 from ...units import Unit  # noqa: TC001 - a record's field
 from ..claims import Claim
-from ..steps import Step, is_watched, now, tell
+from ..steps import Step, elsewhere, is_watched, now, tell
 from .connections import Connection
 from .pool import Gauge, is_exhausted
 
@@ -105,7 +105,7 @@ class Ledger(t.Generic[R]):
 
     def _tell(self, claim: Claim, error: BaseException | None = None) -> None:
         if is_watched():
-            note = self._note(claim.depth) if error is None else None
+            note = self._note(claim) if error is None else None
             where = str(claim.site)
             tell(Step("open", f"open {self.name}", where, claim.since, now(), error, note))
 
@@ -117,9 +117,10 @@ class Ledger(t.Generic[R]):
                 raise
             raise self._exhausted(claim) from error
 
-    def _note(self, depth: int) -> str:
-        level = f"depth {depth}" if depth else "a pair of its own"
-        return f"{level}; {len(self.held)} held, {self.cursors} cursors open; pool {self.gauge()}"
+    def _note(self, claim: Claim) -> str:
+        level = f"depth {claim.depth}" if claim.depth else "a pair of its own"
+        held = f"{len(self.held)} held, {self.cursors} cursors open; pool {self.gauge()}"
+        return "; ".join(filter(None, (elsewhere(claim.unit), level, held)))
 
     @property
     def cursors(self) -> int:
