@@ -52,7 +52,7 @@ def _ending(trace: Trace) -> str:
     handler = next((e for e in trace.events if e.phase == "error_handler"), None)
     if handler is not None:
         return f"Answered by the error handler {named(trace, handler)}."
-    view = next((e for e in trace.events if e.phase == "view"), None)
+    view = function_of(trace)
     if view is not None and trace.lineage is not None:
         return f"Ran {_placed(short(view.name), view)} in a context of its own."
     if view is not None and trace.kind != "request":
@@ -60,6 +60,11 @@ def _ending(trace: Trace) -> str:
     if view is not None:
         return f"Answered by {named(trace, view)}."
     return "No view ran." if trace.kind == "request" else ""
+
+
+def function_of(trace: Trace) -> Event | None:
+    """The view, or what else the context was pushed for; None where none ran."""
+    return next((event for event in trace.events if event.phase == "view"), None)
 
 
 def _lineage(trace: Trace) -> str:
@@ -149,7 +154,9 @@ def _g(trace: Trace) -> str:
 def _usual(trace: Trace, usual_ms: float | None, usual_of: int) -> str:
     if usual_ms is None or not usual_of:
         return ""
-    text = f"Usual for {trace.endpoint}: {milliseconds(usual_ms)} (median of {usual_of})."
+    ran = function_of(trace) if trace.kind == "task" else None
+    what = trace.endpoint if ran is None else short(ran.name)
+    text = f"Usual for {what}: {milliseconds(usual_ms)} (median of {usual_of})."
     took = trace.duration_ms or 0.0
     if took < SLOWER * usual_ms or not trace.events:
         return text

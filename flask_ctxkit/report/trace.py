@@ -9,7 +9,7 @@ from ..errors import CtxKitError
 from ..trace.freezing import freeze
 from .curl import curl
 from .session_story import told_by
-from .story import story
+from .story import function_of, story
 from .summary import fold, iso, moment
 from .units import unit
 
@@ -106,12 +106,13 @@ def around(sources: Sources, found: Trace) -> dict[str, t.Any]:
     """
     others = list(sources.store.newest())
     ids = [other.id for other in others]
-    same = [o.id for o in others if o.endpoint == found.endpoint and o.kind == found.kind]
+    sort = _sort(found)
+    alike = [other for other in others if _sort(other) == sort]
+    same = [other.id for other in alike]
     usual = [
-        o.duration_ms
-        for o in others
-        if o.endpoint == found.endpoint and o.kind == found.kind and o.id != found.id
-        if o.duration_ms is not None and found.endpoint is not None
+        other.duration_ms
+        for other in alike
+        if other.duration_ms is not None and other.id != found.id and found.endpoint is not None
     ]
     previous, following = _neighbours(ids, found.id)
     previous_same, next_same = _neighbours(same, found.id)
@@ -129,6 +130,14 @@ def around(sources: Sources, found: Trace) -> dict[str, t.Any]:
         "story": story(found, usual_ms, len(usual)),
         "session_report": told_by(found),
     }
+
+
+def _sort(found: Trace) -> tuple[str, str | None, str | None]:
+    """What other traces must share with *found* to be compared with it. Of the work that
+    requests of one endpoint start, each function is a sort of its own.
+    """
+    ran = function_of(found) if found.kind == "task" else None
+    return found.kind, found.endpoint, None if ran is None else ran.where
 
 
 def _neighbours(newest_first: list[str], trace_id: str) -> tuple[str | None, str | None]:

@@ -81,6 +81,22 @@ def test_the_usual_is_the_median_of_the_others(sources: Making, trace: Making) -
     assert (alone["usual_ms"], alone["usual_of"]) == (None, 0)
 
 
+def test_of_work_each_function_has_a_usual_of_its_own(
+    sources: Making, trace: Making, event: Making
+) -> None:
+    """One endpoint may start several functions, which have nothing to do with each other."""
+
+    def work(number: int, name: str, ms: float) -> t.Any:
+        ran = event(1, name=f"view.<locals>.{name}", where=f"shop/{name}.py:1")
+        return trace(f"0000000{number}", kind="task", duration_ms=ms, events=(ran,))
+
+    mails = [work(1, "mail", 4.0), work(2, "mail", 6.0)]
+    told = around(sources(work(3, "log", 900.0), *mails, trace("00000004")), mails[0])
+    assert (told["usual_ms"], told["usual_of"]) == (6.0, 1)
+    assert (told["previous_same"], told["next_same"]) == ("00000002", None)
+    assert "Usual for mail: 6.00 ms (median of 1)." in told["story"]
+
+
 def test_what_ran_meanwhile_in_the_same_worker_is_named(sources: Making, trace: Making) -> None:
     def at(trace_id: str, second: str, **fields: t.Any) -> t.Any:
         return trace(trace_id, started_at=f"2026-01-02T03:04:{second}+00:00", **fields)
