@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ..internals import current_app_context, current_request_context, request_of
+from ..redact import Redactor
 from ..units import Unit, current_unit
 from .callers import Site, caller
 from .scope import KEY as SCOPE
@@ -16,6 +17,26 @@ if t.TYPE_CHECKING:
 
 KEY: t.Final = "_ctxkit_claims"
 """The attribute of an application context that holds its claims, in the order of asking."""
+
+
+class Request(t.NamedTuple):
+    """A request as it came. Whoever asks for :meth:`told` may stand in another app, or in none."""
+
+    method: str
+    path: str
+    rule: str | None
+    redactor: Redactor | None
+
+    def told(self) -> str:
+        """As "GET /reset/•••": without what its own app calls a secret.
+
+        Of an app without a kit its own rule tells, by the names of its arguments.
+        """
+        redactor = self.redactor
+        if redactor is None:
+            redactor = Redactor()
+            redactor.hide_arguments([] if self.rule is None else [self.rule])
+        return f"{self.method} {redactor.url(self.path)}"
 
 
 class Claim:
@@ -62,16 +83,20 @@ def claims_of(ctx: t.Any) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def _request() -> tuple[str, str] | None:
-    """Method and path of the current request, from its environ: a user's own class of request
+def _request() -> Request | None:
+    """What is known of the current request, from its environ: a user's own class of request
     may make anything of the attributes of these names.
     """
     context = current_request_context()
     request = None if context is None else request_of(context)
-    if request is None:
+    if context is None or request is None:
         return None
-    environ = request.environ
+    environ, rule = request.environ, vars(request).get("url_rule")
+    kit = context.app.extensions.get("ctxkit")
     path = environ.get("PATH_INFO") or "/"
-    return environ.get("REQUEST_METHOD", "?"), path.encode("latin-1", "replace").decode(
-        "utf-8", "replace"
+    return Request(
+        environ.get("REQUEST_METHOD", "?"),
+        path.encode("latin-1", "replace").decode("utf-8", "replace"),
+        None if rule is None else rule.rule,
+        None if kit is None else kit.redactor,
     )

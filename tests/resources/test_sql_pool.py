@@ -16,7 +16,7 @@ pytest.importorskip("sqlalchemy")
 
 from flask import Flask
 
-from flask_ctxkit import CtxKitError, PoolExhaustedError, SqlHelper
+from flask_ctxkit import CtxKit, CtxKitError, PoolExhaustedError, SqlHelper
 from flask_ctxkit.resources.sql import Gauge
 from tests.resources.faults import Counted, CountedConnection, CountedCursor, add, failing, names
 
@@ -201,8 +201,8 @@ def test_holders_are_told_with_unit_place_age_and_request(db: Helper) -> None:
     app = Flask(__name__)
     seen: list[t.Any] = []
 
-    @app.route("/reset/<token>")
-    def view(token: str) -> str:
+    @app.route("/reset/<step>")
+    def view(step: str) -> str:
         with db, db:
             seen.extend(db.holders())
         return ""
@@ -221,6 +221,41 @@ def test_holders_are_told_with_unit_place_age_and_request(db: Helper) -> None:
     assert all("test_sql_pool.py:" in holder.where for holder in seen)
     assert {holder.unit.kind for holder in seen} == {"thread"}
     assert f"{first} {first.as_dict()}".count("GET /reset/") == 2
+
+
+@pytest.mark.parametrize("with_kit", [True, False])
+def test_a_holders_path_is_told_by_the_words_of_its_own_app(path: Path, with_kit: bool) -> None:
+    """Whoever asks stands in no context, or in that of another app."""
+    app, other = Flask("shop"), Flask("other")
+    CtxKit(other)
+    if with_kit:
+        app.config["CTXKIT_REDACT"] = ["tea"]
+        CtxKit(app)
+    token = "0123456789abcdef012345"
+    told: list[str] = []
+
+    def ask(where: t.ContextManager[object]) -> None:
+        with where, pytest.raises(PoolExhaustedError) as raised:
+            db.execute("select 1")
+        told.append(raised.value.evidence["holders"][0]["request"])
+        assert told[-1] in str(raised.value)
+        assert token not in str(raised.value)
+
+    @app.get("/reset/<token>/<tea>")
+    def view(**_: str) -> str:
+        with db:
+            for where in (contextlib.nullcontext(), other.app_context()):
+                thread = threading.Thread(target=ask, args=(where,))
+                thread.start()
+                thread.join()
+        return ""
+
+    url = f"sqlite:///{path}"
+    with contextlib.closing(
+        SqlHelper.from_url(url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    ) as db:
+        assert app.test_client().get(f"/reset/{token}/green").status_code == 200
+    assert told == [f"GET /reset/•••/{'•••' if with_kit else 'green'}"] * 2
 
 
 @pytest.mark.parametrize(

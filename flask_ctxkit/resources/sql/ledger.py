@@ -8,8 +8,6 @@ import typing as t
 from dataclasses import dataclass
 
 from ...errors import PoolExhaustedError
-from ...globals import kit_or_none
-from ...redact import Redactor
 from ...units import Unit  # noqa: TC001 - a record's field
 from ..claims import Claim
 from ..steps import Step, elsewhere, is_watched, now, tell
@@ -74,7 +72,6 @@ class Ledger(t.Generic[R]):
         self.stacks: dict[Unit, list[Level[R]]] = {}
         # Reentrant: the collector may close a generator while its thread is in here.
         self.lock = threading.RLock()
-        self._redactor = Redactor()
         self._pid = os.getpid()
         self.inherited: dict[Unit, list[Level[R]]] = {}
         """The stacks of the parent process, in a child."""
@@ -155,14 +152,9 @@ class Ledger(t.Generic[R]):
         return tuple(self._holder(claim, moment) for claim in claims)
 
     def _holder(self, claim: Claim, moment: int) -> Holder:
-        request = None if claim.request is None else self._worded(*claim.request)
+        request = None if claim.request is None else claim.request.told()
         age_s = (moment - claim.since) / 1e9
         return Holder(claim.unit, str(claim.site), age_s, claim.depth, request)
-
-    def _worded(self, method: str, path: str) -> str:
-        kit = kit_or_none()
-        redactor = self._redactor if kit is None else kit.redactor
-        return f"{method} {redactor.url(path)}"
 
     def _advice(self, claim: Claim) -> str:
         own = [other for other in self.held if other.unit == claim.unit]
