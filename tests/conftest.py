@@ -7,6 +7,9 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import textwrap
 import typing as t
 
 import pytest
@@ -69,6 +72,36 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
     return pytester
+
+
+PATCHED = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from flask import Flask
+from flask_ctxkit import CtxKit
+
+app = Flask("shop")
+app.config.update(SECRET_KEY="k" * 40, CTXKIT_TRACE=True)
+CtxKit(app)
+"""
+
+
+@pytest.fixture
+def in_greenlets() -> t.Callable[[str], str]:
+    """What a script prints that runs where gevent has patched everything, with an ``app`` that
+    has a kit: in a process of its own, since patching can't be taken back.
+    """
+    pytest.importorskip("gevent")
+
+    def run(script: str) -> str:
+        whole = PATCHED + textwrap.dedent(script)
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", whole]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
 
 
 @pytest.fixture(scope="module")
