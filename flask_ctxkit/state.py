@@ -23,6 +23,7 @@ from .resources.health import Resources
 from .resources.holders import held_by
 from .session.interface import CtxSessionInterface
 from .session.mapping import TELLING
+from .session.model import LOUD
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
 from .trace.pushes import observe_contexts
@@ -170,7 +171,7 @@ class State:
         if recording is None or recording.state != "running":
             return False
         recording.verdicts = (*recording.verdicts, verdict)
-        if verdict.severity in {"warning", "error"}:
+        if verdict.code in LOUD:
             recording.odd = True
         return True
 

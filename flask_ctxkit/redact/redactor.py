@@ -74,7 +74,7 @@ class Redactor:
     def __repr__(self) -> str:
         return f"<Redactor(failures={self.failures})>"
 
-    def capture(self, name: str, value: object) -> Captured:
+    def capture(self, name: str, value: t.Any) -> Captured:
         """A copy of *value*, which stands under *name*: ``g``'s attribute, a session key."""
         # Most values of a request end in these lines, so they repeat what Walk does.
         if value is None or value is True or value is False:
@@ -82,17 +82,16 @@ class Redactor:
         kind = type(value)
         try:
             if kind is int:
-                if -LARGEST < t.cast("int", value) < LARGEST:
+                if -LARGEST < value < LARGEST:
                     return value
             elif kind is float:
                 # False for infinities and what is not a number.
-                if t.cast("float", value) - t.cast("float", value) == 0:
+                if value - value == 0:
                     return value
             elif kind is str and type(name) is str and self._is_harmless(name):
-                text = t.cast("str", value)
-                short = len(text) <= self._limits.text and text.isascii()
-                if short and self._texts.reason(text) is None:
-                    return text
+                short = len(value) <= self._limits.text and value.isascii()
+                if short and self._texts.reason(value) is None:
+                    return value
             return Walk(self._secrecy, self._limits).value(plain_name(name), value)
         except Exception:
             return self._unreadable()

@@ -55,7 +55,7 @@ class Wire:
         CGI are judged by nothing else.
     """
 
-    __slots__ = ("_headers", "_limits", "_own", "_secrecy", "_variables")
+    __slots__ = ("_harmless", "_headers", "_limits", "_own", "_secrecy", "_variables")
 
     def __init__(
         self, secrecy: Secrecy, limits: Limits, own: t.Callable[[str], str | None]
@@ -67,6 +67,7 @@ class Wire:
         # too, so what is remembered has an end.
         self._variables: dict[str, _Plan | None] = {}
         self._headers: dict[str, _Plan] = {}
+        self._harmless: dict[str, str] = {}
 
     def environ(self, environ: object) -> dict[str, Captured]:
         """The keys of CGI, HTTP headers and ``wsgi.*``; of objects the type alone."""
@@ -173,8 +174,14 @@ class Wire:
         if not equals:
             name, value = "", cookie
         shown = f"{DOTS}{mark_of_text(value)}" if value.strip() else ""
-        texts = self._secrecy.texts
-        return ";".join([f"{texts.scrubbed(name)}={shown}", *map(texts.scrubbed, attributes)])
+        return ";".join([f"{self._scrubbed(name)}={shown}", *map(self._scrubbed, attributes)])
+
+    def _scrubbed(self, text: str) -> str:
+        """*text*, a name or an attribute of a cookie, most of which come again and again."""
+        if text in self._harmless:
+            return text
+        shown = self._secrecy.texts.scrubbed(text)
+        return _remember(self._harmless, text, shown) if shown == text else shown
 
     def url(self, text: str) -> str:
         """*text* without user name, password and secret parameters."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import asdict
 
 from flask import request
 from werkzeug.wrappers import Response
@@ -84,7 +83,7 @@ def _placed(
     if twin is not None:
         interface, witness = twin
         _try_saving(app, interface, session)
-        verdicts = [asdict(verdict) for verdict in witness.verdicts]
+        verdicts = [verdict.as_dict() for verdict in witness.verdicts]
     found = {
         **_shape(name, cookies, whole),
         "json_bytes": _json_bytes(whole, session),

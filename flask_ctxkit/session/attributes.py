@@ -6,7 +6,7 @@ import re
 import typing as t
 
 from .delivery import domain_matches, obstacle, path_matches
-from .model import verdict
+from .model import Verdict
 from .settings import Problem, Settings
 
 SAMESITE: t.Final = frozenset({"Strict", "Lax", "None"})
@@ -41,7 +41,7 @@ def browser_rules(settings: Settings) -> t.Iterator[Problem]:
         return
     found = obstacle(settings.name, settings.attributes, None)
     if found is not None:
-        told = verdict("save", *found)
+        told = Verdict("save", *found)
         setting = "SESSION_COOKIE_NAME" if found[0] == "prefix-rules" else "SESSION_COOKIE_SAMESITE"
         yield Problem(found[0], "error", setting, told.message, told.fix)
 

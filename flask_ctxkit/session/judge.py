@@ -9,7 +9,7 @@ from functools import partial
 
 from flask_ctxkit.signals import session_verdict
 
-from .model import REASONS, SIMPLE, Step, Verdict, verdict
+from .model import LOUD, SIMPLE, Step, Verdict
 from .tally import UNKNOWN, Tally, unknown_keys
 
 if t.TYPE_CHECKING:
@@ -22,7 +22,6 @@ Hears = t.Callable[[Verdict], object]
 """Is told a verdict. What returns False could do nothing with it, so the log gets it."""
 
 logger = logging.getLogger("flask_ctxkit")
-LOUD: t.Final = frozenset(r.code for r in REASONS if r.is_worth_telling)
 DEEP_LOOKS: t.Final = 5
 """How many refused cookies are looked into at length, per second."""
 
@@ -84,9 +83,10 @@ class Judge:
     ) -> None:
         # A listener that fails, or evidence that can't be gathered, must not cost a response.
         try:
-            told = SIMPLE.get((step, code)) if proof is None else None
-            if told is None:
-                told = verdict(step, code, None if proof is None else proof())
+            if proof is not None:
+                told = Verdict(step, code, proof())
+            else:
+                told = SIMPLE.get((step, code)) or Verdict(step, code, {})
             # Who listens tells it as a finding.
             heard = hears is not None and hears(told) is not False
             if due and not heard:

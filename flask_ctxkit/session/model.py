@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Step = t.Literal["open", "save"]
 Severity = t.Literal["ok", "note", "warning", "error"]
@@ -28,20 +28,39 @@ class Reason:
         return self.severity in {"warning", "error"}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(t.NamedTuple):
     """What became of one session at one step.
 
     ``code`` is a :class:`Reason`'s. ``evidence`` is plain data and never holds a key, a
-    cookie or a value of the session; keys are named by their fingerprints.
+    cookie or a value of the session; keys are named by their fingerprints. What is to be read
+    is made when somebody reads it: a traced request only notes the three.
     """
 
     step: Step
     code: str
-    message: str
-    evidence: t.Mapping[str, t.Any] = field(default_factory=dict)
-    fix: str = ""
-    severity: Severity = "ok"
+    evidence: t.Mapping[str, t.Any]
+
+    @property
+    def message(self) -> str:
+        """What happened. Evidence that is missing is shown as "unknown"."""
+        return reason(self.step, self.code).message.format_map(_Shown(self.evidence))
+
+    @property
+    def fix(self) -> str:
+        """What to do about it, or ""."""
+        return reason(self.step, self.code).fix
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is."""
+        return reason(self.step, self.code).severity
+
+    def as_dict(self) -> dict[str, t.Any]:
+        """All of it, for pages and JSON."""
+        return {
+            "step": self.step, "code": self.code, "message": self.message,
+            "evidence": self.evidence, "fix": self.fix, "severity": self.severity,
+        }  # fmt: skip
 
 
 class Ruling(t.NamedTuple):
@@ -248,26 +267,14 @@ def reason(step: Step, code: str) -> Reason:
     return _BY_CODE[step, code]
 
 
-def verdict(step: Step, code: str, evidence: t.Mapping[str, t.Any] | None = None) -> Verdict:
-    """The verdict *code*, its message filled from *evidence*.
-
-    A piece of evidence that the message names and that is missing is shown as "unknown".
-    """
-    found = _BY_CODE[step, code]
-    known = {} if evidence is None else evidence
-    return Verdict(
-        step, code, found.message.format_map(_Shown(known)), known, found.fix, found.severity
-    )
-
-
 class _Shown(dict[str, t.Any]):
     def __missing__(self, key: str) -> str:
         return "unknown"
 
 
-SIMPLE: t.Final[dict[tuple[str, str], Verdict]] = {
-    key: verdict(*key)  # type: ignore[arg-type]
-    for key, found in _BY_CODE.items()
-    if "{" not in found.message
+LOUD: t.Final = frozenset(r.code for r in REASONS if r.is_worth_telling)
+"""The codes of the verdicts that a developer should act on."""
+SIMPLE: t.Final = {
+    (r.step, r.code): Verdict(r.step, r.code, {}) for r in REASONS if "{" not in r.message
 }
 """The verdicts that carry no evidence, made once."""

@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 
 from .interface import CtxSessionInterface
 from .judge import Judge
-from .model import Verdict, verdict
+from .model import Verdict
 
 if t.TYPE_CHECKING:
     from flask import Flask
@@ -46,7 +46,7 @@ class Witness(Judge):
     ) -> None:
         """Keep the verdict *code*."""
         evidence = {} if proof is None else proof()
-        self.verdicts.append(verdict(step, code, {"key": key, **evidence} if key else evidence))
+        self.verdicts.append(Verdict(step, code, {"key": key, **evidence} if key else evidence))
 
     def failed(self, error: Exception) -> None:  # noqa: ARG002 - the judge's signature
         """Count what went wrong in looking; the look goes on without."""

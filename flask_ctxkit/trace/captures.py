@@ -125,11 +125,10 @@ class Captures:
         steady = texts[: plan.size]
         shared = self._shared.get((plan, hash(steady))) or self._share(plan, steady)
         known = self._harmless
-        values: t.Sequence[Captured] = texts[plan.size :]
-        for pair in zip(plan.changing, values):  # noqa: B905  # strict costs as much as the loop
-            if pair not in known:
-                values = [*map(self._variable, plan.changing, values)]
-                break
+        values = [
+            pair[1] if pair in known else self._variable(*pair)
+            for pair in zip(plan.changing, texts[plan.size :], strict=True)
+        ]
         return shared, plan.changing, values
 
     def _planned(self, names: tuple[str, ...], environ: dict[str, t.Any]) -> _Plan:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing as t
-from dataclasses import fields
 from datetime import datetime, timezone
 
 from ..definition import short_path
@@ -218,10 +217,7 @@ def _session(recording: Recording, position: dict[Site, int]) -> dict[str, t.Any
         "state": state,
         "names": {} if seen is None else dict(seen.known()),
         "accessed_by": None if first is None else position.get(first),
-        "verdicts": [
-            {field.name: getattr(told, field.name) for field in fields(told)}
-            for told in recording.verdicts
-        ],
+        "verdicts": [told.as_dict() for told in recording.verdicts],
         "saved": any(name.lower() == "set-cookie" for name, _ in recording.headers),
     }
 

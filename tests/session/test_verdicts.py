@@ -20,7 +20,7 @@ from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.delivery import domain_matches, path_matches, scheme_of_visitor
 from flask_ctxkit.session.headers import Cookie
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.session.model import REASONS, Verdict, reason, verdict
+from flask_ctxkit.session.model import REASONS, Verdict, reason
 from flask_ctxkit.session.suspects import looks_like
 from flask_ctxkit.signals import session_verdict
 
@@ -621,7 +621,7 @@ def test_every_reason_has_a_message_and_what_to_act_on_has_a_fix() -> None:
 
 
 def test_a_message_without_its_evidence_says_unknown() -> None:
-    assert "unknown" in verdict("open", "expired").message
+    assert "unknown" in Verdict("open", "expired", {}).message
 
 
 def test_verdicts_are_counted_by_code_and_key_while_nobody_listens() -> None:
