@@ -38,7 +38,9 @@ def told(step: Event | Hook, kind: str = "request") -> str:
 
 def phased(step: Event | Hook, kind: str = "request") -> str:
     """What :func:`told` says, after its phase: "before_request load_user (shop/auth.py:12)"."""
-    return told(step, kind) if step.phase == "view" else f"{step.phase} {told(step)}"
+    # A step of Flask's own is called like its phase.
+    known = step.phase in {"view", step.name}
+    return told(step, kind) if known else f"{step.phase} {told(step)}"
 
 
 def listed(names: t.Iterable[str]) -> str:

@@ -58,6 +58,10 @@ def test_a_view_is_its_own_phase() -> None:
     assert phased(event(phase="view", name="cart")) == "view cart (shop/auth.py:12)"
 
 
+def test_a_step_of_flasks_own_is_named_once() -> None:
+    assert phased(event(phase="save_session", name="save_session", where=None)) == "save_session"
+
+
 @pytest.mark.parametrize("kind", ["script", "cli", "test", "task"])
 def test_what_pushed_a_context_of_its_own_is_no_view(kind: str) -> None:
     block = event(phase="view", name="serve")
