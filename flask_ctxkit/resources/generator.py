@@ -1,27 +1,25 @@
-"""A resource that a generator function opens: it yields the object once, and closes it behind."""
+"""A resource that a generator opens: it yields the object once, and closes it behind."""
 
 from __future__ import annotations
 
 import functools
+import types
 import typing as t
 
 from ..definition import place
 from ..errors import ResourceError
 
 if t.TYPE_CHECKING:
-    from types import GeneratorType
-
     from .recipe import Close
 
-    Generator = GeneratorType[t.Any, None, object]
+    Generator = types.GeneratorType[t.Any, None, object]
 
 
-def enter(name: str, function: t.Callable[[], Generator]) -> tuple[t.Any, Close]:
-    """What *function* yields, and what lets it go on.
+def enter(name: str, generator: Generator) -> tuple[t.Any, Close]:
+    """What *generator* yields, and what lets it go on.
 
     :raises ResourceError: if it yields nothing.
     """
-    generator = function()
     try:
         return next(generator), functools.partial(_leave, name, generator)
     except StopIteration:
@@ -31,6 +29,15 @@ def enter(name: str, function: t.Callable[[], Generator]) -> tuple[t.Any, Close]
             "ended without a yield, so there is nothing to use. Write yield where the object is "
             "open, on every way through it, or raise what keeps it from opening.",
         ) from None
+
+
+def inside(manager: object) -> Generator | None:
+    """The generator that ``contextlib.contextmanager`` made *manager* of; None for another one.
+
+    It would only say that this one did not yield, or not stop.
+    """
+    generator = getattr(manager, "gen", None) if type(manager).__module__ == "contextlib" else None
+    return generator if isinstance(generator, types.GeneratorType) else None
 
 
 def _leave(name: str, generator: Generator, error: BaseException | None) -> None:

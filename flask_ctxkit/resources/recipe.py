@@ -56,7 +56,7 @@ def recipe(
                 "after the yield.",
                 name=name,
             )
-        return Recipe(functools.partial(generator.enter, name, open))
+        return Recipe(lambda: generator.enter(name, open()))
     if close is not None:
         return Recipe(functools.partial(_pair, open, close, _takes_error(close)))
     return Recipe(functools.partial(_enter, name, open))
@@ -101,6 +101,9 @@ def _takes_error(close: t.Callable[..., t.Any]) -> bool:
 
 def _enter(name: str, open: t.Callable[[], t.Any]) -> tuple[t.Any, Close | None]:  # noqa: A002
     manager = open()
+    made_of = generator.inside(manager)
+    if made_of is not None:
+        return generator.enter(name, made_of)
     if not (hasattr(type(manager), "__enter__") and hasattr(type(manager), "__exit__")):
         return manager, None
     _refuse_transaction(name, manager)

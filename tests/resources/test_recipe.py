@@ -117,7 +117,10 @@ def test_a_close_that_hands_the_error_on_has_not_failed(
     assert [resources.tally(name).failed for name in ("pair", "strict")] == [0, 0]
 
 
-def test_a_generator_that_yields_nothing_is_told(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("wrap", [lambda function: function, contextmanager])
+def test_a_generator_that_yields_nothing_is_told(
+    wrap: t.Callable[..., t.Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """By the resource's name and the place of its function; nothing is open."""
     app, kit = make()
 
@@ -125,7 +128,7 @@ def test_a_generator_that_yields_nothing_is_told(caplog: pytest.LogCaptureFixtur
         if ready:
             yield 1
 
-    never = kit.resource("never", functools.partial(open_never, ready=False))
+    never = kit.resource("never", functools.partial(wrap(open_never), ready=False))
     with app.app_context():
         for _ in range(2):
             with pytest.raises(ResourceError) as told:
@@ -140,9 +143,10 @@ def test_a_generator_that_yields_nothing_is_told(caplog: pytest.LogCaptureFixtur
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("wrap", [lambda function: function, contextmanager])
 @pytest.mark.parametrize("error", [None, ValueError("no")])
 def test_a_generator_that_yields_twice_is_told(
-    error: Exception | None, caplog: pytest.LogCaptureFixture
+    error: Exception | None, wrap: t.Callable[..., t.Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     """When it is closed, which masks no error; and what stands behind is still run."""
     app, kit = make()
@@ -158,7 +162,7 @@ def test_a_generator_that_yields_twice_is_told(
         finally:
             log.append("closed")
 
-    twice = kit.resource("twice", open_twice)
+    twice = kit.resource("twice", wrap(open_twice))
     if error is None:
         with app.app_context():
             assert twice() == 1
