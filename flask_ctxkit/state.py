@@ -27,8 +27,8 @@ from .session.model import LOUD
 from .trace.calls import call_app, inner_app
 from .trace.functions import observe_functions, wrap
 from .trace.pushes import observe_contexts
-from .trace.recorder import KEY, Recorder
-from .trace.recording import Recording, now
+from .trace.recorder import Recorder
+from .trace.recording import KEY, Recording, now
 from .trace.resources import ResourceSteps
 from .trace.signals import SignalSeam
 from .trace.site import HEADERS, WAITED, make_site

@@ -17,7 +17,7 @@ from flask_ctxkit.findings.tally import Tally
 from flask_ctxkit.pipeline import Pipeline
 from flask_ctxkit.redact import Redactor
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.trace import calls, functions, opening, pushes, recorder, signals
+from flask_ctxkit.trace import beginning, calls, functions, opening, pushes, recorder, signals
 from flask_ctxkit.trace.captures import Captures
 from flask_ctxkit.trace.recorder import Recorder
 from flask_ctxkit.trace.recording import Recording
@@ -51,8 +51,7 @@ LISTENED = (
 )  # fmt: skip
 STEPS: list[tuple[t.Any, str]] = [
     *((Recorder, name) for name in (
-        "begin", "bind", "unseen", "escaped", "started_response",
-        "describe", "_templates_raised",
+        "unseen", "escaped", "started_response", "describe", "_templates_raised",
     )),
     *((Captures, name) for name in (
         "headers", "_capture_list", "_capture_header", "environ", "_variable", "path", "_remember",
@@ -68,8 +67,12 @@ STEPS: list[tuple[t.Any, str]] = [
     *((Rules, name) for name in ("for_trace", "for_app", "annotate")),
     (MemoryStore, "add"), (Tally, "add"), (CtxSessionInterface, "finish"),
     (Guard, "access"),
-    (functions, "make_site"), (functions, "first_response"), (pushes, "block_of"),
-    (pushes, "heard"), (pushes, "flask_step"), (recorder, "flask_step"), (recorder, "current_unit"),
+    (functions, "make_site"), (functions, "first_response"),
+    *((beginning, name) for name in (
+        "Recording", "block_of", "claim", "current_unit", "heard", "_begin_block", "_begin_inside",
+        "_has_origin", "_share",
+    )),
+    (pushes, "heard"), (pushes, "flask_step"), (recorder, "flask_step"),
     (calls, "heard"), (calls, "Body"), (opening, "heard"), (opening, "preprocessors"),
     (signals, "function_name"), (signals, "Definition"),
     (recorder, "_sharing"), (recorder, "preprocessors"), (pushes, "note_skipped"),
@@ -147,12 +150,15 @@ def test_a_fault_in_a_step_changes_no_response(
 
 
 OUTSIDE: list[tuple[t.Any, str]] = [
-    *((Recorder, name) for name in ("begin", "bind", "_share", "abandon", "finish", "describe")),
+    *((Recorder, name) for name in ("abandon", "finish", "describe")),
+    *((beginning, name) for name in (
+        "Recording", "block_of", "current_unit", "heard", "_begin_block", "_begin_inside", "_share",
+    )),
     *((Recording, name) for name in ("note", "add", "watch_g", "last_end")),
     *((Registry, name) for name in (
         "entered", "left", "still_current", "started_dirty", "popped_wrongly", "_leak",
     )),
-    (Pipeline, "examine_leak"), (Rules, "for_live"), (pushes, "block_of"), (pushes, "heard"),
+    (Pipeline, "examine_leak"), (Rules, "for_live"), (pushes, "heard"),
     (pushes, "flask_step"), (calls, "heard"), (opening, "heard"), (signals, "function_name"),
 ]  # fmt: skip
 

@@ -10,7 +10,6 @@ import click
 from flask import (
     Flask,
     appcontext_popped,
-    appcontext_pushed,
     appcontext_tearing_down,
     request_tearing_down,
 )
@@ -18,31 +17,27 @@ from flask.ctx import AppContext
 
 from .. import internals
 from ..definition import short_path
-from ..internals import WSGI_APP_CODE, pushes_of, request_in
+from ..internals import pushes_of, request_in
 from ..origin import Origin, calling
 from ..units import current_unit
-from .blocks import OUTSIDE, block_of
+from .beginning import CLAIM, begin, bind, claim
+from .blocks import OUTSIDE
 from .functions import original
 from .recorder import flask_step
 from .recording import Recording, Remark, now
 from .signals import heard
-from .site import MATCH, OPEN_SESSION, POP, PUSH_APP, PUSH_REQUEST
+from .site import MATCH, POP, PUSH_APP, PUSH_REQUEST
 from .skipped import note_skipped
 
 if t.TYPE_CHECKING:
     from types import FrameType
 
     from .lineage import Lineage
-    from .model import Kind
     from .recorder import Recorder
 
 WRONG_POP: t.Final = (AssertionError, LookupError, RuntimeError, ValueError)
 """What the Flask lines raise for a context that is popped in the wrong order or place."""
 _AT_THE_END: t.Final = (request_tearing_down, appcontext_tearing_down, appcontext_popped)
-NOT_SAMPLED: t.Final = (0, 0)
-"""When a context was made that is not recorded."""
-_CLAIM: t.Final = "_ctxkit_claim"
-"""The attribute of a copy that holds the unit which pushed it."""
 _PUSHED_AGAIN: t.Final = Remark(note="pushed again")
 
 
@@ -149,18 +144,18 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 _own_app_context(recorder, self, recording)
                 return
             frame = sys._getframe(1)  # noqa: SLF001
-            recording = _begin(recorder, self, request_in(self), frame, now())
+            recording = begin(recorder, self, request_in(self), frame, now())
             if recording is None:
                 base_push(self)
                 return
             try:
                 base_push(self)
             except BaseException as error:
-                _bind(recorder, self, recording)
+                bind(recorder, self, recording)
                 _push_raised(recorder, recording, error)
                 raise
             if recording.app_context is None:
-                _bind(recorder, self, recording)
+                bind(recorder, self, recording)
             recording.current = recording.block
 
         def match_request(self) -> None:
@@ -169,11 +164,17 @@ def _request_context(base: t.Any, recorder: Recorder) -> type:
                 base_match(self)
                 return
             recording.match_start = start = now()
-            _bind(recorder, self, recording)
+            bind(recorder, self, recording)
             recording.current = MATCH
             base_match(self)
             recording.match_end = now()
-            _matched(recorder, recording, start)
+            try:
+                request = recording.request
+                recording.endpoint = request.endpoint
+                if request.routing_exception is not None:
+                    recorder.raised(recording, MATCH, start, request.routing_exception)
+            except BaseException as own:
+                recorder.failed("match", own)
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
             recording = self._ctxkit
@@ -228,10 +229,10 @@ def _app_context(base: t.Any, recorder: Recorder) -> type:
                 _pushed_again(recorder, self, self._ctxkit)
                 base_push(self)
                 return
-            recording = _begin(recorder, self, None, frame, start)
+            recording = begin(recorder, self, None, frame, start)
             base_push(self)
             if recording is not None:
-                _bind(recorder, self, recording)
+                bind(recorder, self, recording)
                 recording.current = recording.block
 
         def pop(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -277,49 +278,6 @@ def _of_request(observed: t.Any) -> type:
     return _named_like(base, OfRequest)
 
 
-def _begin(
-    recorder: Recorder, ctx: t.Any, request: t.Any, frame: FrameType, start: int
-) -> Recording | None:
-    try:
-        made = ctx._ctxkit_made  # noqa: SLF001
-        if made is NOT_SAMPLED:
-            return None
-        kind: Kind = "request"
-        block = None
-        origin = ctx._ctxkit_origin if made is None else None  # noqa: SLF001
-        if frame.f_code is not WSGI_APP_CODE:
-            kind, frame, block = block_of(
-                frame,
-                ctx.app,
-                copied=made is None,
-                in_request=request is not None,
-                function=None if origin is None else origin.function,
-            )
-        recording = recorder.begin(ctx, kind, made or (start, start), request)
-        if recording is None:
-            ctx._ctxkit_made = NOT_SAMPLED  # noqa: SLF001  # nor when it is pushed again
-            return None
-        recording.push_start = recording.push_end = start
-        recording.pushed_by = frame.f_code
-        if block is None:
-            # Flask pushes in one place, and finding a line takes a walk through a table.
-            line = recorder.push_line = recorder.push_line or frame.f_lineno
-            recording.pushed_at = line
-            recording.current = OPEN_SESSION
-        else:
-            recording.block, recording.pushed_at = block, frame.f_lineno
-            if kind == "cli":
-                recording.name = block.definition.name
-            recording.current = PUSH_APP if request is None else OPEN_SESSION
-        if origin is not None:
-            _has_origin(recorder, ctx, recording, origin)
-        ctx._ctxkit = recording  # noqa: SLF001
-    except BaseException as own:
-        recorder.failed("begin", own)
-        return None
-    return recording
-
-
 def _copied(recorder: Recorder, made: t.Any, parent: Recording, frame: FrameType) -> None:
     """*made* is a copy of the context of *parent*, for a function to run in."""
     try:
@@ -329,34 +287,13 @@ def _copied(recorder: Recorder, made: t.Any, parent: Recording, frame: FrameType
         recorder.failed("copy", own)
 
 
-def _has_origin(recorder: Recorder, ctx: t.Any, recording: Recording, origin: Origin) -> None:
-    try:
-        recorder.started(origin, recording)
-        if origin.how == "copy":
-            _claim(recorder, ctx, recording)
-            return
-        recording.pushed_by, recording.pushed_at = origin.code, origin.line
-        if recording.request is not None:  # it was matched in the request that it is of
-            recording.endpoint = recording.request.endpoint
-    except BaseException as own:
-        recorder.failed("origin", own)
-
-
-def _claim(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
-    """One unit at a time may push a copy."""
-    unit = current_unit()
-    # One step for the interpreter, so of two that come at once the second one is told.
-    if ctx.__dict__.setdefault(_CLAIM, unit) != unit:
-        recorder.registry.shared_copy(ctx, recording, unit)
-
-
 def _work_ends(ctx: t.Any, recording: Recording, family: Lineage) -> None:
     if family.origin is None:
         return
     # What is handed to it and when it ends are no steps, so each call is examined.
     recording.odd = True
     if family.origin.how == "copy":
-        ctx.__dict__.pop(_CLAIM, None)
+        ctx.__dict__.pop(CLAIM, None)
 
 
 def _place(frame: FrameType) -> str:
@@ -412,40 +349,13 @@ def _error_of(args: tuple[t.Any, ...]) -> BaseException | None:
     return None if internals.ONE_CONTEXT else sys.exc_info()[1]
 
 
-def _bind(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
-    """The context's variables are set, and its session is open."""
-    if recording.app_context is not None or recording.ended is not None:
-        return
-    try:
-        recorder.bind(recording, ctx)
-        pushed = getattr(recording.app_context, "_ctxkit_pushed", 0)
-        if pushed and not recording.reused:
-            recording.push_end = pushed
-        elif not recording.has_request:
-            recording.push_end = now()
-        if appcontext_pushed.receivers:
-            heard(recording, appcontext_pushed, ctx.app)
-    except BaseException as own:
-        recorder.failed("push", own)
-
-
-def _matched(recorder: Recorder, recording: Recording, start: int) -> None:
-    try:
-        request = recording.request
-        recording.endpoint = request.endpoint
-        if request.routing_exception is not None:
-            recorder.raised(recording, MATCH, start, request.routing_exception)
-    except BaseException as own:
-        recorder.failed("match", own)
-
-
 def _pushed_again(recorder: Recorder, ctx: t.Any, recording: Recording) -> None:
     try:
         if not internals.is_pushed(ctx):
             recorder.registry.entered(ctx, recording)
         origin = ctx._ctxkit_origin  # noqa: SLF001
         if origin is not None and origin.how == "copy":
-            _claim(recorder, ctx, recording)
+            claim(recorder, ctx, recording)
         site = PUSH_APP if internals.request_of(ctx) is None else PUSH_REQUEST
         moment = now()
         recording.add((site, moment, moment, None, _PUSHED_AGAIN))

@@ -10,7 +10,6 @@ import secrets
 import threading
 import traceback
 import typing as t
-import weakref
 
 from flask.sessions import NullSession
 from werkzeug.wsgi import ClosingIterator
@@ -25,7 +24,7 @@ from .freezing import trace_name
 from .lineage import Lineage
 from .model import Error
 from .opening import preprocessors
-from .recording import STEP, Recording, Remark, now
+from .recording import KEY, STEP, Recording, Remark, now
 from .site import (
     FLASK_FUNCTIONS,
     MAKE_RESPONSE,
@@ -41,12 +40,10 @@ if t.TYPE_CHECKING:
 
     from ..origin import Origin
     from ..units import Unit
-    from .model import Captured, Kind
+    from .model import Captured
     from .recording import Changes
     from .watcher import Capture
 
-KEY: t.Final = "_ctxkit"
-"""The attribute of a context that holds its recording."""
 FRAMES: t.Final = 30
 """The most frames that are kept of an exception's traceback, the innermost ones."""
 TRIALS: t.Final = 200
@@ -57,8 +54,6 @@ MESSAGE: t.Final = 500
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
 _NO_PAIRS: t.Final[list[tuple[str, str]]] = []
-BOUND: t.Final = object()
-"""Stands for an application context that is not held."""
 
 Sink = t.Callable[[Recording], object]
 
@@ -120,41 +115,22 @@ class Recorder:
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
         self._lock = threading.Lock()
-        self._started()
+        self.start()
 
-    def _started(self) -> None:
+    def start(self) -> None:
+        """Begin to count: in a new process, which shares no trace with its parent."""
         self.pid = os.getpid()
         self.first_id = secrets.randbits(32)
-        self._serials = itertools.count()
+        self.serials = itertools.count()
         self._random = random.Random(self.first_id)  # noqa: S311  # sampling, not secrecy
         self.finished = self.noted = 0
         self.own_ns = 0
 
     # ------------------------------------------------------------------ begin
 
-    def begin(
-        self, ctx: t.Any, kind: Kind, made: tuple[int, int], request: t.Any
-    ) -> Recording | None:
-        """A recording for *ctx*, which is about to be pushed; None where it is not sampled."""
-        if self.rate < 1 and self._random.random() >= self.rate:
-            return None
-        unit = current_unit()
-        if unit.worker != self.pid:  # forked: an id of the parent's must not come again
-            self._started()
-        recording = Recording(self, next(self._serials), kind, unit, made)
-        if request is not None:
-            recording.has_request = recording.alone = True
-            recording.request = request
-            recording.method = request.method
-            recording.path = self.captures.path(request.path)
-        if internals.current_app_context(None) is not None:
-            outer = self.current()
-            if outer is not None:
-                recording.parent = outer.id
-                if outer.current is not None:
-                    outer.look_inside(outer.current)
-        self.registry.entered(ctx, recording)
-        return recording
+    def samples(self) -> bool:
+        """Whether the next context is recorded, by chance."""
+        return self._random.random() < self.rate
 
     def started(self, origin: Origin, recording: Recording) -> None:
         """*recording* is of work that was started at *origin*: both are to tell."""
@@ -183,33 +159,6 @@ class Recorder:
             recording.watch_g(g, given=True)
         except BaseException as own:
             self.failed("unnoted", own)
-
-    def bind(self, recording: Recording, ctx: t.Any) -> None:
-        """Once per context, when its variables are set: watch its ``g`` and its session."""
-        if not recording.has_request:
-            app_context = ctx
-        else:
-            app_context, own = internals.app_context_of(ctx)
-            if own:
-                app_context._ctxkit = recording  # noqa: SLF001
-            elif not internals.ONE_CONTEXT:
-                self._share(recording, app_context)
-            session = internals.raw_session(ctx)
-            if session is not None:
-                recording.watch_session(session)
-        # No recording may keep its own context alive.
-        recording.app_context = BOUND if app_context is ctx else app_context
-        recording.watch_g(app_context.g, given=recording.reused or recording.kind == "task")
-
-    @staticmethod
-    def _share(recording: Recording, app_context: t.Any) -> None:
-        """A request found its application context pushed: both read and write one ``g``."""
-        recording.reused = True
-        recording.shares = weakref.ref(app_context)
-        owner: Recording | None = getattr(app_context, KEY, None)
-        if owner is not None:
-            recording.g_known = owner.g_known
-            owner.alone = False
 
     def current(self) -> Recording | None:
         """The recording of the context on top, or None."""

@@ -37,6 +37,8 @@ if t.TYPE_CHECKING:
     from .lineage import Lineage
     from .model import Captured, Error, Kind, Outcome, State
 
+KEY: t.Final = "_ctxkit"
+"""The attribute of a context that holds its recording."""
 SPREAD: t.Final = 0x9E3779B1
 """Odd, so that multiplying by it visits every 32-bit number once before it repeats."""
 now: t.Final = time.perf_counter_ns

@@ -18,7 +18,7 @@ from flask_ctxkit.internals import current_app_context
 from flask_ctxkit.report.story import story
 from flask_ctxkit.report.summary import summary, utc_now
 from flask_ctxkit.report.trace import plain
-from flask_ctxkit.trace import pushes, recorder
+from flask_ctxkit.trace import beginning, pushes, recorder
 from flask_ctxkit.trace.lineage import CHILDREN, Lineage
 from flask_ctxkit.trace.recorder import Recorder
 from flask_ctxkit.trace.recording import Recording
@@ -336,9 +336,9 @@ def test_the_story_says_who_and_what() -> None:
 
 BROKEN = [
     (Recorder, "started"), (Lineage, "started"), (Lineage, "settle"), (Lineage, "outlived_ns"),
-    (Registry, "shared_copy"), (pushes, "calling"), (pushes, "_claim"), (pushes, "_work_ends"),
+    (Registry, "shared_copy"), (pushes, "calling"), (beginning, "claim"), (pushes, "_work_ends"),
     (recorder, "trace_name"), (Recorder, "on_escape"), (Recording, "watch_g"),
-    (Recording, "look_inside"), (pushes, "block_of"),
+    (Recording, "look_inside"), (beginning, "block_of"),
 ]  # fmt: skip
 
 
