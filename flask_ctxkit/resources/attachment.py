@@ -36,11 +36,7 @@ def current_scope(what: str) -> Scope:
             what=what,
         )
     scope: Scope | None = ctx.__dict__.get(KEY)
-    if scope is None:
-        scope = _attach(ctx, what)
-    if scope.g is None:
-        _place(ctx, scope)
-    return scope
+    return _attach(ctx, what) if scope is None else scope
 
 
 def _attach(ctx: t.Any, what: str) -> Scope:
@@ -57,22 +53,19 @@ def _attach(ctx: t.Any, what: str) -> Scope:
     scope: Scope = ctx.__dict__.setdefault(KEY, new)
     if scope is new:
         _watch_end(ctx)
+        _place(ctx, scope)
     return scope
 
 
 def _place(ctx: t.Any, scope: Scope) -> None:
     """Let *scope* stand on the ``g`` of *ctx*, past all that notes what is written to it.
 
-    A ``g`` of a class of the app's own is left alone: what it takes is the app's to say. So is
-    one that the recorder does not watch yet, while its context is being pushed: when it begins
-    to, it would take the scope for a step's doing. The next look-up places it then.
+    A ``g`` of a class of the app's own is left alone: what it takes is the app's to say.
     """
     g = ctx.g
     if type(g) is not internals.GLOBALS_CLASS:
         return
-    names, kit = vars(g), kit_or_none()
-    if kit is not None and kit.tracing and type(names) is dict:
-        return
+    names = vars(g)
     held = names.get(OURS)
     if held is None or type(held) is Scope:  # another one's, where somebody copied its g
         dict.__setitem__(names, OURS, scope)

@@ -12,6 +12,7 @@ import typing as t
 from collections import deque
 
 from .. import internals
+from ..globals import OURS
 from ..internals import header_pairs, status_of
 from .captures import NO_VARIABLES
 from .site import Site
@@ -269,7 +270,7 @@ class Recording:
                 live = tracked(live)
                 object.__setattr__(g, "__dict__", live)
                 if not given and live:
-                    live.log = dict.fromkeys(live, MISSING)
+                    live.log = {name: MISSING for name in live if name != OURS}
             elif live.log:  # what nobody looked at is older than this context
                 for key in live.log:
                     self.g_known.pop(name_of(key), None)
@@ -435,7 +436,7 @@ class Recording:
     def _capture_given(self) -> None:
         for key in list(self.g)[:NAMES]:
             name = name_of(key)
-            if name not in self.g_known:
+            if name not in self.g_known and name != OURS:
                 self.g_known[name] = self.recorder.capture(name, dict.get(self.g, key))
 
     def session_now(self) -> str | None:

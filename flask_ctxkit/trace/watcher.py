@@ -10,6 +10,8 @@ from __future__ import annotations
 import typing as t
 from operator import is_
 
+from ..globals import OURS
+
 if t.TYPE_CHECKING:
     from .model import Captured
 
@@ -158,7 +160,7 @@ class Tracked(Live):
     """The names written since the last look, and what they held before, or MISSING."""
 
     def _remember(self, name: t.Any) -> None:
-        if name not in self.log:
+        if name not in self.log and name != OURS:  # who clears g removes the kit's own name too
             self.log[name] = dict.get(self, name, MISSING)
 
     def __setitem__(self, name: t.Any, value: t.Any) -> None:
