@@ -272,16 +272,17 @@ def time_requests(rounds: int, requests: int) -> dict[str, dict[str, dict[str, f
     for case, (path, sends) in CASES.items():
         sent = {variant: cookies[variant] if sends else None for variant in VARIANTS}
         for variant, app in apps.items():  # the store gets full, and the caches warm
-            _time(app, path, sent[variant], 2 * requests)
+            time_calls(app, path, sent[variant], 2 * requests)
         rows: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
         for _ in range(rounds):
             for variant, app in apps.items():
-                rows[variant].append(_time(app, path, sent[variant], requests))
+                rows[variant].append(time_calls(app, path, sent[variant], requests))
         found[case] = {variant: _summary(rows[variant], rows["bare"]) for variant in VARIANTS}
     return found
 
 
-def _time(app: Flask, path: str, cookie: str | None, requests: int) -> float:
+def time_calls(app: Flask, path: str, cookie: str | None, requests: int) -> float:
+    """Microseconds of this thread that one of *requests* to *app* takes."""
     start = time.thread_time()
     for _ in range(requests):
         call(app, path, cookie)
