@@ -45,7 +45,7 @@ class Watched(t.Protocol):
     path: str | None
     endpoint: str | None
     parent: str | None
-    pushed_by: CodeType | None
+    pushed_by: CodeType
     pushed_at: int
     thread: int | None
     ended: int | None
@@ -454,10 +454,9 @@ def _nothing(_: t.Any) -> tuple[Held, ...]:
     return ()
 
 
-def push_site(recording: Watched) -> str | None:
+def push_site(recording: Watched) -> str:
     """Where the context of *recording* was pushed, as "file:line"."""
-    code = recording.pushed_by
-    return None if code is None else f"{short_path(code.co_filename)}:{recording.pushed_at}"
+    return f"{short_path(recording.pushed_by.co_filename)}:{recording.pushed_at}"
 
 
 def _still(reference: weakref.ref[t.Any] | None) -> bool:

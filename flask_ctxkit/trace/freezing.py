@@ -95,13 +95,11 @@ def trace_name(recording: Recording) -> str:
         return recording.name
     if recording.has_request:
         return f"{recording.method} {recording.path}"
-    site = _push_site(recording)
-    return f"application context, {site}" if site else "application context"
+    return f"application context, {_push_site(recording)}"
 
 
-def _push_site(recording: Recording) -> str | None:
-    code = recording.pushed_by
-    return None if code is None else f"{short_path(code.co_filename)}:{recording.pushed_at}"
+def _push_site(recording: Recording) -> str:
+    return f"{short_path(recording.pushed_by.co_filename)}:{recording.pushed_at}"
 
 
 def _iso(wall: float) -> str:

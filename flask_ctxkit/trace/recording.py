@@ -72,10 +72,8 @@ def _nobody() -> None:
 def _add_names(names: list[t.Any], delta: Delta) -> None:
     added, changed, removed = delta
     names += added
-    if changed:
-        names += changed
-    if removed:
-        names += removed
+    if changed or removed:
+        names += (*changed, *removed)
 
 
 Noted = tuple[Site, int, int, "Changes | None", "Remark | None"]
@@ -130,7 +128,11 @@ class Recording:
     unit: Unit
     made: tuple[int, int]
     """When the making of the context began and ended."""
-    pushed_by: CodeType | None
+    push_start: int
+    push_end: int
+    pushed_by: CodeType
+    pushed_at: int
+    """The line at which ``pushed_by`` pushed the context."""
     state: State
     method: str | None
     path: str | None
@@ -192,9 +194,9 @@ class Recording:
     def __init__(
         self, recorder: t.Any, serial: int, kind: Kind, unit: Unit, made: tuple[int, int]
     ) -> None:
+        # Where and when it was pushed is set by who begins it.
         self.recorder, self.serial, self.kind, self.unit = recorder, serial, kind, unit
         self.made = made
-        self.push_start = self.push_end = made[0]
         self.wall = time.time()
         self.alone = internals.ONE_CONTEXT
         self.room: int = recorder.limit * STEP
@@ -204,13 +206,13 @@ class Recording:
         self.streamed = self.streaming = self.sent = False
         self.method = self.path = self.endpoint = self.status = self.ended = self.error = None
         self.request = self.app_context = self.session = self.response = self.current = None
-        self.pushed_by = self.block = self.lineage = self.tail = None
+        self.block = self.lineage = self.tail = None
         self.session_seen = self.session_first = self.session_state = None
         self.log, self.changed, self.g_known = [], [], {}
         self.g, self.session_writes = NO_G, -1
         self.verdicts = self.headers = ()
         self.pairs, self.environ = _NO_PAIRS, NO_VARIABLES
-        self.pushed_at = self.match_start = self.match_end = self.saving = self.lasted = 0
+        self.match_start = self.match_end = self.saving = self.lasted = 0
 
     @property
     def id(self) -> str:
@@ -303,17 +305,10 @@ class Recording:
     def look(self, site: Site) -> Changes | None:
         """What *site* changed in ``g`` and the session: all since the last look."""
         g = session = None
-        raw = self.session
-        self.touched = self.looks
         if self.g.log:
             g = written(self.g, self.g_known, self.recorder.capture)
-        if raw is not None and raw.accessed:
-            session = self._look_session(site, raw)
-        if self.looks:
-            if self.g_seen is not None:
-                g = self.g_seen.look(self.other_g)
-            if self.pending:
-                g, session = self._with_pending(site, g, session)
+        if self.touched:
+            g, session = self._look_closer(site, g)
         if g is None and session is None:
             return None
         changed = self.changed
@@ -324,6 +319,16 @@ class Recording:
             changed.append(MISSING)  # what follows are names in the session
             _add_names(changed, session)
         return (g, session, None, None)
+
+    def _look_closer(self, site: Site, g: Delta | None) -> tuple[Delta | None, Delta | None]:
+        """What *site* changed, where more than a stock ``g`` may have changed."""
+        raw, session = self.session, None
+        self.touched = self.looks
+        if raw is not None and raw.accessed:
+            session = self._look_session(site, raw)
+        if self.g_seen is not None:
+            g = self.g_seen.look(self.other_g)
+        return self._with_pending(site, g, session) if self.pending else (g, session)
 
     def _look_session(self, site: Site, raw: t.Any) -> Delta | None:
         if self.session_first is None:
