@@ -20,10 +20,19 @@ def test_every_level_is_measured_and_written(
     target = tmp_path / "figures.json"
     figures = trace_floor.main(["--rounds=2", "--requests=3", f"--json={target}"])
     assert json.loads(target.read_text()) == figures
-    assert list(figures["floor"]) == ["bare", "off", *trace_floor.LEVELS, "trace"]
-    assert figures["floor"]["bare"]["ratio"] == 1
-    assert all(row["least_us"] > 0 for row in figures["floor"].values())
+    assert list(figures["floor"]) == list(trace_floor.CASES)
+    for rows in figures["floor"].values():
+        assert list(rows) == ["bare", "off", *trace_floor.LEVELS, "trace"]
+        assert rows["bare"]["ratio"] == 1
+        assert all(row["least_us"] > 0 for row in rows.values())
     assert "whole" in capsys.readouterr().out
+
+
+def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the names of those that there are."""
+    with pytest.raises(SystemExit):
+        trace_floor.main(["sesion"])
+    assert "session written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("level", trace_floor.LEVELS)

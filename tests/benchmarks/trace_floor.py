@@ -1,6 +1,6 @@
 """What a full trace costs at least: a recorder by hand, one thing that it must do after the other.
 
-    python tests/benchmarks/trace_floor.py [--rounds N] [--requests N] [--json FILE]
+    python tests/benchmarks/trace_floor.py [--rounds N] [--requests N] [--json FILE] [CASE ...]
 
 Each variant is an app with the kit and tracing off, and a recorder that is written for this one
 benchmark: it knows that each context is a request of a server, that nobody re-enters, streams or
@@ -9,11 +9,11 @@ out. Each does what the one before it does, and more:
 
 - ``seams``: a function of its own around each hook, the view, the pushes and the pops, the match
   and ``start_response``, which does nothing but call;
-- ``times``: each of the 15 steps of the JSON view with its start and end, in a ring of the last
+- ``times``: each of the 15 steps of a request with its start and end, in a ring of the last
   traces, and what runs now where others can see it;
-- ``whole``: what each step changed in ``g`` and in the response, redacted as it is noted;
-  exceptions, functions inside of functions, the bounds of a record, the WSGI variables, the unit,
-  the session, the places of failed and slow traces, and whether the trace is known to be sound.
+- ``whole``: what each step changed in ``g``, the session and the response, redacted as it is
+  noted; exceptions, functions inside of functions, the bounds of a record, the WSGI variables, the
+  unit, the places of failed and slow traces, and whether the trace is known to be sound.
 
 Ratios are to bare Flask in the same run, as in ``request_cost.py``; ``trace`` is the kit's own.
 """
@@ -34,8 +34,9 @@ from flask.ctx import AppContext
 
 from flask_ctxkit import internals
 from flask_ctxkit.redact import Redactor
+from flask_ctxkit.session.mapping import TELLING
 from flask_ctxkit.trace.captures import Captures
-from flask_ctxkit.trace.watcher import Tracked, tracked, written
+from flask_ctxkit.trace.watcher import Tracked, Watcher, tracked, written
 from flask_ctxkit.units import current_unit
 
 if t.TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Record:
     __slots__ = (
         "__weakref__", "changes", "current", "endpoint", "environ", "error", "g", "headers",
         "known", "log", "made", "match_end", "match_start", "method", "pairs", "path", "push_end",
-        "push_start", "response", "serial", "session", "status", "unit", "wall",
+        "push_start", "response", "seen", "serial", "session", "status", "touched", "unit", "wall",
     )  # fmt: skip
 
 
@@ -335,16 +336,33 @@ class Whole(Times):
         super().__init__(app)
 
     def stepped(self) -> t.Callable[[t.Any, Site, int], None]:
-        capture = self.redactor.capture
+        capture, session_change = self.redactor.capture, self.session_change
 
         def stepped(record: t.Any, site: Site, start: int) -> None:
-            end, changes = now(), None
+            end = now()
+            changes: t.Any = None
             if record.g.log:
                 changes = written(record.g, record.known, capture)
+            if record.touched:
+                changes = (changes, session_change(record))
             if len(record.log) < MOST:
                 record.log += (site, start, end, changes)
 
         return stepped
+
+    def session_change(self, record: t.Any) -> t.Any:
+        record.touched = False
+        return record.seen.look(record.session) if record.seen is not None else None
+
+    def touched(self, record: t.Any) -> Function:
+        capture = self.redactor.capture
+
+        def touched(session: t.Any) -> None:
+            record.touched = True
+            if record.seen is None:
+                record.seen = Watcher(capture, None if session.writes else session)
+
+        return touched
 
     def raised(self, record: t.Any, site: Site, start: int, error: BaseException) -> None:
         record.error = error
@@ -452,7 +470,11 @@ class Whole(Times):
         return call
 
     def look(self, record: t.Any, response: t.Any) -> t.Any:
-        g = written(record.g, record.known, self.redactor.capture) if record.g.log else None
+        g: t.Any = None
+        if record.g.log:
+            g = written(record.g, record.known, self.redactor.capture)
+        if record.touched:
+            g = (g, self.session_change(record))
         pairs, status = internals.header_pairs(response.headers), internals.status_of(response)
         record.response = response
         if pairs == record.pairs and status == record.status:
@@ -465,11 +487,15 @@ class Whole(Times):
         record = super().begin(ctx, start)
         record.unit, record.wall, record.error = current_unit(), time.time(), None
         record.status, record.pairs, record.headers, record.known = None, [], (), {}
+        record.touched, record.seen = False, None
         record.path = self.captures.path(record.path)
         return record
 
     def bind(self, record: t.Any, app_context: t.Any) -> None:
         super().bind(record, app_context)
+        record.session = session = internals.raw_session(internals.current_request_context())
+        if type(session) in TELLING:
+            session.on_touch = self.touched(record)
         live = record.g = tracked(app_context.g.__dict__)
         object.__setattr__(app_context.g, "__dict__", live)
 
@@ -500,8 +526,11 @@ class Whole(Times):
             if internals.pushes_of(ctx):
                 return
             super().finish(ctx, record)
-            session = internals.raw_session(ctx)
-            record.session = (session.accessed, session.modified, len(session))
+            session = record.session
+            session.on_touch = None
+            record.session = (session.loaded, session.modified, record.touched)
+            if record.seen is not None:
+                record.seen.release()
             record.environ = self.captures.environ(internals.request_in(ctx).environ)
             record.g, record.pairs = NO_G, []
             self.keep(record)
@@ -525,6 +554,8 @@ class Whole(Times):
 
 
 NO_G: t.Final[Tracked] = tracked({})
+CASES: t.Final = tuple(case for case in request_cost.CASES if case != "template")
+"""Those of ``request_cost.py`` that take the same steps: a template is a step more."""
 LEVELS: t.Final[dict[str, type[Seams]]] = {"seams": Seams, "times": Times, "whole": Whole}
 
 
@@ -573,19 +604,29 @@ def check(app: Flask, variant: str) -> None:
         assert ("X-A", "1") in record.headers
         assert record.environ[0]["REMOTE_ADDR"] == "127.0.0.1"
         assert len(recorder.sound) == 1
+        if not internals.ACCESS_IS_TOLD:
+            return  # before Flask 3.1.3 no session tells of itself
+        request_cost.call(app, "/write", request_cost.cookie_of(app))
+        record = recorder.records[-1]
+        view = record.log.index(("view", "write"))
+        assert record.log[view + 3] == (None, ({}, {"n": [1, 2]}, {})), record.log
 
 
-def measure(rounds: int, requests: int) -> dict[str, dict[str, float]]:
-    """Of the JSON view: each variant's microseconds, and ratios to bare Flask."""
+def measure(case: str, rounds: int, requests: int) -> dict[str, dict[str, float]]:
+    """Of one case: each variant's microseconds, and ratios to bare Flask."""
+    path, sends = request_cost.CASES[case]
     apps = {variant: make_app(variant) for variant in ("bare", "off", *LEVELS, "trace")}
+    cookies: dict[str, str | None] = {}
+    times: dict[str, list[float]] = {variant: [] for variant in apps}
     for variant, app in apps.items():
         if variant in LEVELS:
             check(app, variant)
-        request_cost.time_calls(app, "/plain/5", None, 5 * requests)
-    times: dict[str, list[float]] = {variant: [] for variant in apps}
+        cookies[variant] = request_cost.cookie_of(app) if sends else None
+        request_cost.time_calls(app, path, cookies[variant], 5 * requests)
     for _ in range(rounds):
         for variant, app in apps.items():
-            times[variant].append(request_cost.time_calls(app, "/plain/5", None, requests))
+            took = request_cost.time_calls(app, path, cookies[variant], requests)
+            times[variant].append(took)
     return {
         variant: {
             "least_us": round(min(took), 2),
@@ -603,12 +644,17 @@ def main(argv: t.Sequence[str] | None = None) -> dict[str, t.Any]:
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE too")
     parser.add_argument("--rounds", type=int, default=41)
     parser.add_argument("--requests", type=int, default=200, help="requests per round")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     given = parser.parse_args(argv)
+    if unknown := set(given.cases).difference(CASES):
+        parser.error(f"there is no case {', '.join(unknown)}: choose from {', '.join(CASES)}")
     figures: dict[str, t.Any] = {"versions": request_cost.versions()}
     print("  ".join(f"{name} {number}" for name, number in figures["versions"].items()))
-    figures["floor"] = measure(given.rounds, given.requests)
-    for variant, row in figures["floor"].items():
-        print(f"{variant:6} {row['least_us']:8.1f} us least {row['ratio']:7.3f}x")
+    figures["floor"] = {}
+    for case in given.cases or CASES:
+        figures["floor"][case] = rows = measure(case, given.rounds, given.requests)
+        for variant, row in rows.items():
+            print(f"{case:18} {variant:6} {row['least_us']:8.1f} us least {row['ratio']:7.3f}x")
     if given.json:
         Path(given.json).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return figures
