@@ -12,7 +12,7 @@ from functools import partial
 from flask.logging import default_handler, has_level_handler
 from werkzeug.wsgi import get_host
 
-from . import internals
+from . import internals, sync
 from .contexts.first_request import FirstRequest
 from .contexts.registry import Registry
 from .findings.catalogue import Rules
@@ -90,6 +90,7 @@ class State:
         self._resolved = False
         self._address = ""
         self.headers = False
+        self._hastened: t.Callable[..., t.Any] | None = None
         self._signal_seam: SignalSeam | None = None
         self._pages: Pages | None = None
 
@@ -122,6 +123,8 @@ class State:
                 # No rule is added after the first request.
                 self.redactor.hide_arguments(rule.rule for rule in app.url_map.iter_rules())
                 self.start_tracing(app)
+                if not self.tracing:
+                    self._hastened = sync.hasten(app)
                 if self.pages:
                     self._open_pages(app)
                 if app.debug:
@@ -152,6 +155,7 @@ class State:
             return
         app = self.app
         self.tracing = self.registry.recording = True
+        sync.stop(app, self._hastened)
         observe_contexts(app, self.recorder)
         observe_functions(app, self.recorder, self.own_hooks)
         self._signal_seam = SignalSeam(app, self.recorder)

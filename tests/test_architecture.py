@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "testing": LEAVES | ROOMS | {"report", "state", "testing"},
     "pytest_plugin": {"state", "testing"},
     # What one app owns: it composes the rooms, and the extension registers it.
-    "state": LEAVES | ROOMS | {"findings", "pipeline", "report", "web"},
+    "state": LEAVES | ROOMS | {"findings", "pipeline", "report", "sync", "web"},
+    "sync": set(),
     "hooks": LEAVES | ROOMS | {"state"},
     "extension": LEAVES | ROOMS | {"findings", "state", "hooks"},
     "__init__": LEAVES | ROOMS | {"extension", "findings"},
