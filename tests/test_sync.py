@@ -65,11 +65,10 @@ KINDS: list[t.Any] = [
 ]  # fmt: skip
 if hasattr(inspect, "markcoroutinefunction"):
 
-    @inspect.markcoroutinefunction
     def marked() -> t.Any:
         return coroutine()
 
-    KINDS.append(marked)
+    KINDS.append(inspect.markcoroutinefunction(marked))
 
 
 def served(app: Flask) -> Flask:
@@ -104,9 +103,9 @@ def test_each_kind_of_app_that_makes_its_own_keeps_it() -> None:
         def ensure_sync(self, func: t.Any) -> t.Any:
             return super().ensure_sync(func)
 
-    app = Async(__name__)
-    CtxKit(app)
-    assert "ensure_sync" not in served(app).__dict__
+    override = Async(__name__)
+    CtxKit(override)
+    assert "ensure_sync" not in served(override).__dict__
     app = make(CTXKIT_TRACE=False)
     app.ensure_sync = own = lambda func: func  # type: ignore[method-assign]
     assert served(app).__dict__["ensure_sync"] is own
@@ -126,7 +125,7 @@ def test_recording_takes_its_place_also_later() -> None:
     kit.trace_on()
     served(app)
     [trace] = kit.store.newest()
-    assert "end" in [event.name for event in trace.events]
+    assert "teardown_request" in [event.phase for event in trace.events]
     assert app.ensure_sync is not quick
 
 
