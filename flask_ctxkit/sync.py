@@ -1,4 +1,4 @@
-"""Flask's ``ensure_sync`` at a tenth of its cost, for apps whose functions are not recorded.
+"""Flask's ``ensure_sync`` at less than half of its cost, while functions are not recorded.
 
 Flask asks of each hook and view, at each call, whether it is a coroutine function, and
 :mod:`inspect` unwraps methods and partials before it answers. Of a plain function the answer
