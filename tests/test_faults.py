@@ -61,7 +61,7 @@ STEPS: list[tuple[t.Any, str]] = [
         "watch_session", "release", "shape", "last_end", "last_site", "session_now",
         "server_timing", "_with_pending", "all_steps",
     )),
-    *((Redactor, name) for name in ("capture", "environ", "headers", "text", "url")),
+    *((Redactor, name) for name in ("capture", "environ", "header", "text", "url")),
     *((Registry, name) for name in ("entered", "left")),
     *((Pipeline, name) for name in ("finished", "explain", "examine_app")),
     *((Rules, name) for name in ("for_trace", "for_app", "annotate")),

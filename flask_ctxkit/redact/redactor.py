@@ -181,17 +181,16 @@ class Redactor:
         except Exception:
             return self._unreadable()
 
-    def headers(self, pairs: t.Iterable[tuple[str, str]]) -> list[list[Captured]]:
-        """``[name, captured]`` for each of *pairs*: a list, a tuple, or Werkzeug's Headers.
+    def header(self, name: str, value: object) -> Captured:
+        """The captured value of one header.
 
-        A Cookie header is a dict of its names; a Set-Cookie header keeps its attributes, and
-        the mark in place of its value: ``session=•••3f2a; Path=/``. Of more than 200 headers
-        a last ``["$cut", n]`` counts the others.
+        That of a Cookie header is a dict of its names; that of a Set-Cookie header keeps its
+        attributes, and the mark in place of its value: ``session=•••3f2a; Path=/``.
         """
         try:
-            return self._wire.headers(pairs)
+            return self._wire.header(plain_name(name), value)
         except Exception:
-            return [["?", self._unreadable()]]
+            return self._unreadable()
 
     def url(self, text: str) -> str:
         """A URL with ``•••`` in place of user name, password and secret parameters.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import typing as t
-
-from werkzeug.datastructures import EnvironHeaders, Headers
 
 from .capture import Captured, Limits, Secrecy, Walk, hidden
 from .marks import mark_of_text
@@ -66,7 +63,7 @@ class Wire:
         # What to do with a key, so that a request doesn't ask again. Keys come from requests
         # too, so what is remembered has an end.
         self._variables: dict[str, _Plan | None] = {}
-        self._headers: dict[str, _Plan] = {}
+        self._headers: dict[str, _Copy] = {}
         self._harmless: dict[str, str] = {}
 
     def environ(self, environ: object) -> dict[str, Captured]:
@@ -86,15 +83,10 @@ class Wire:
                 cut += 1
         return {**copy, "$cut": cut} if cut else copy
 
-    def headers(self, pairs: object) -> list[list[Captured]]:
-        """``[name, captured]`` for each header; a last ``["$cut", n]`` counts what is missing."""
+    def header(self, key: str, value: object) -> Captured:
+        """The captured value of one header."""
         walk = Walk(self._secrecy, self._limits)
-        copy: list[list[Captured]] = []
-        known, total = _first_pairs(pairs)
-        for key, value in known:
-            shown, name, copied = self._header(walk, plain_name(key))
-            copy.append([shown, copied(walk, name, value)])
-        return [*copy, ["$cut", total - len(copy)]] if total > len(copy) else copy
+        return self._header(key)(walk, key, value)
 
     def _variable(self, walk: Walk, key: str) -> _Plan | None:
         try:
@@ -115,12 +107,12 @@ class Wire:
             return shown, key, _dots if key == "QUERY_STRING" else _by_name
         return shown, "", self._copy_of("", key)
 
-    def _header(self, walk: Walk, name: str) -> _Plan:
+    def _header(self, name: str) -> _Copy:
         try:
             return self._headers[name]
         except KeyError:
             copy = self._copy_of(name, name.upper().replace("-", "_"))
-            return _remember(self._headers, name, (walk.name(name), name, copy))
+            return _remember(self._headers, name, copy)
 
     def _copy_of(self, name: str, word: str) -> _Copy:
         if word == "COOKIE":
@@ -206,25 +198,3 @@ def _remember(known: dict[str, _Value], key: str, value: _Value) -> _Value:
     if len(key) <= _REMEMBERED_CHARACTERS:
         known[key] = value
     return value
-
-
-def _first_pairs(pairs: object) -> tuple[list[tuple[object, object]], int]:
-    """The first pairs of a list, a tuple, a dict or Werkzeug's headers, and how many it has."""
-    kind = type(pairs)
-    known: t.Any = pairs
-    if kind is Headers or kind is EnvironHeaders:
-        known, kind = list(known), list
-    if issubclass(kind, dict):
-        return first_items(known, _ENTRIES), dict.__len__(known)
-    for base in (list, tuple):
-        if issubclass(kind, base):
-            first = list(itertools.islice(base.__iter__(known), _ENTRIES))
-            return [pair for pair in map(_pair, first) if pair], base.__len__(known)
-    return [], 0
-
-
-def _pair(pair: t.Any) -> tuple[object, object] | None:
-    for base in (tuple, list):
-        if issubclass(type(pair), base) and base.__len__(pair) == 2:  # noqa: PLR2004
-            return base.__getitem__(pair, 0), base.__getitem__(pair, 1)
-    return None

@@ -34,4 +34,8 @@ def vary_by_cookie(response: Response) -> None:
 
 def last_cookie(response: Response) -> str:
     """The value of the last ``Set-Cookie`` header, or ""."""
-    return next(reversed(response.headers.getlist("Set-Cookie")), "")
+    pairs: list[tuple[str, str]] = [*response.headers]
+    for name, value in reversed(pairs):
+        if name.lower() == "set-cookie":
+            return value
+    return ""

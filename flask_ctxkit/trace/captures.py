@@ -56,7 +56,7 @@ class Redacts(t.Protocol):
     """What captures need of the redactor."""
 
     def environ(self, environ: t.Any) -> t.Mapping[str, Captured]: ...
-    def headers(self, pairs: t.Any) -> t.Sequence[t.Sequence[Captured]]: ...
+    def header(self, name: str, value: object) -> Captured: ...
     def url(self, text: str) -> str: ...
 
 
@@ -108,7 +108,7 @@ class Captures:
 
     def _capture_header(self, pair: tuple[str, str]) -> tuple[str, Captured]:
         name, value = pair
-        [(_, captured)] = self._redactor.headers([pair])
+        captured = self._redactor.header(name, value)
         if type(value) is str and captured == value:
             self._remember(pair)
         return (name, captured)
