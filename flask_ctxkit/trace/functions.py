@@ -39,9 +39,8 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
     stock = "ensure_sync" not in app.__dict__ and type(app).ensure_sync is Flask.ensure_sync
     make_sync, reference = original(app, "ensure_sync"), weakref.ref(app)
     # What stands in a table of the app is timed by the same wrapper in each request.
-    known: dict[str, dict[t.Any, Timed]] = {
-        caller: {function: function for function in own} for caller in CALLERS
-    }
+    known: dict[str, dict[t.Any, Timed]] = {caller: {} for caller in CALLERS}
+    unrecorded = frozenset(own)
     # Recordings of the same sites are examined only once, so what must be wrapped anew for each
     # request keeps its site.
     sites: dict[tuple[Phase, str | None, Definition], Site] = {}
@@ -50,6 +49,8 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
     def ensure_sync(func: t.Any) -> t.Any:
         # The hash of others is the user's code.
         if type(func) is FunctionType or _is_plain_method(func):
+            if func in unrecorded:
+                return func
             try:
                 return known[caller(1).f_code.co_name][func]
             except KeyError:
@@ -82,7 +83,6 @@ def observe_functions(app: Flask, recorder: Recorder, own: t.Collection[t.Any]) 
         if registered and stock and plain and not coroutine:
             if len(table) >= KEPT:
                 table.clear()
-                table.update((hook, hook) for hook in own)
             table[function] = timed
         return timed
 
