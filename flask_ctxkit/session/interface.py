@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from . import diagnosis
-from .mapping import CtxSession
+from .mapping import is_ours
 from .saving import SavingInterface, ignore
 
 if t.TYPE_CHECKING:
@@ -25,7 +25,7 @@ class CtxSessionInterface(SavingInterface):
 
         Called when the context goes, with the error that ended it.
         """
-        if isinstance(session, CtxSession):
+        if is_ours(session):
             if session.modified and session.after_save is None:
                 session.after_save = ignore
                 code, evidence = diagnosis.lost(error)

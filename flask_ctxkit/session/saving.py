@@ -11,7 +11,7 @@ from flask.sessions import SessionInterface
 from . import budget, diagnosis, nested, rotation, split
 from .cookie import values_in
 from .headers import Cookie, last_cookie, vary_by_cookie
-from .mapping import CtxSession, PendingSession, load
+from .mapping import CtxSession, PendingSession, is_ours, load
 from .opening import OpeningInterface
 from .timeouts import holds_only_begin, may_reissue
 
@@ -39,17 +39,24 @@ class SavingInterface(OpeningInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write *session* into *response* if that is called for."""
-        ours = isinstance(session, CtxSession)
-        if isinstance(session, CtxSession):
-            if not session.modified and not session.accessed:
-                if type(session) is PendingSession:
-                    if not self._may_refresh(app, session, response):
-                        self._judge.give(app, "open", "untouched")
-                        return self._through(app, session, response)
-                elif not dict.__len__(session):
-                    return self._through(app, session, response)
+        if not is_ours(session):
+            self._save(app, session, response)
+            return
+        if not session.modified and not session.accessed:
             if type(session) is PendingSession:
-                load(session)
+                if not self._may_refresh(app, session, response):
+                    self._judge.give(app, "open", "untouched")
+                    self._through(app, session, response)
+                    return
+            elif not dict.__len__(session):
+                self._through(app, session, response)
+                return
+        if type(session) is PendingSession:
+            load(session)
+        self._save(app, session, response)
+        self._through(app, session, response)
+
+    def _save(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if session.accessed:
             vary_by_cookie(response)
         if is_empty(session) or (self.timeouts is not None and holds_only_begin(session)):
@@ -58,7 +65,6 @@ class SavingInterface(OpeningInterface):
             self._set(app, session, response, "saved")
         else:
             self._leave_unchanged(app, session, response)
-        return self._through(app, session, response) if ours else None
 
     def _through(self, app: Flask, session: SessionMixin, response: Response) -> None:
         # A reference to the response would keep a streamed body, which holds the context
@@ -299,4 +305,4 @@ def ignore(session: CtxSession) -> None:
 
 def is_empty(session: SessionMixin) -> bool:
     """Whether *session* holds nothing, without touching it."""
-    return not (dict.__len__(session) if isinstance(session, CtxSession) else session)
+    return not (dict.__len__(session) if is_ours(session) else session)

@@ -288,7 +288,9 @@ class Recorder:
     @staticmethod
     def _is_saved(recording: Recording, changes: Changes | None) -> bool:
         """Whether Flask got as far as saving the session with the response that is sent."""
-        if not recording.saving or isinstance(recording.session, NullSession):
+        if not recording.saving:
+            return False
+        if not recording.told and isinstance(recording.session, NullSession):
             return False
         # One error in it is seen. Of another, while Flask answers that one, nothing is.
         return not recording.odd or changes is not None or SAVE_SESSION not in recording.raisers

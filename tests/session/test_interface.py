@@ -19,7 +19,7 @@ import pytest
 from flask import Flask, Response, copy_current_request_context, session, stream_with_context
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.json.tag import JSONTag, TaggedJSONSerializer
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadPayload, URLSafeTimedSerializer
 from werkzeug.sansio.http import parse_cookie
 
@@ -28,7 +28,14 @@ from flask_ctxkit.session import codec, setup
 from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.cookie import value_in
 from flask_ctxkit.session.interface import CtxSessionInterface
-from flask_ctxkit.session.mapping import AbsentSession, CtxSession, PendingSession, pend
+from flask_ctxkit.session.mapping import (
+    AbsentSession,
+    CtxSession,
+    PendingSession,
+    TrackedSession,
+    is_ours,
+    pend,
+)
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
 told_only = pytest.mark.skipif(
@@ -730,3 +737,20 @@ def test_before_3_1_3_every_touch_counts_as_access(touch: t.Callable[[t.Any], t.
 
     assert visitor(app).get("/touch").headers["Vary"] == "Cookie"
     assert "Vary" not in visitor(app).get("/plain").headers
+
+
+class Subclassed(CtxSession):
+    """A session class of the app's own."""
+
+
+@pytest.mark.parametrize(
+    "session_of",
+    [
+        CtxSession, AbsentSession, PendingSession, TrackedSession, Subclassed, NullSession,
+        SecureCookieSession, dict,
+    ],
+)  # fmt: skip
+def test_whose_a_session_is_is_what_isinstance_says(session_of: type) -> None:
+    """At less cost for the kit's own classes."""
+    made = session_of.__new__(session_of)
+    assert is_ours(made) is issubclass(session_of, CtxSession)
