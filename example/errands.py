@@ -69,19 +69,24 @@ def in_greenlets() -> str | tuple[str, int]:
         missing = "pip install gevent, and they can run."
         return render_template("message.html", title="Greenlets need gevent", text=missing), 501
     greenlets = [gevent.spawn(propagate(fetch, g=["guest"]), good) for good in GOODS]
-    gevent.joinall(greenlets, timeout=PATIENCE, raise_error=True)
-    end_hub()
-    found = [greenlet.value for greenlet in greenlets]
+    try:
+        # Not joinall's own timeout, which counts from when the hub last ran: maybe long ago.
+        with gevent.Timeout(PATIENCE, False):
+            gevent.joinall(greenlets, raise_error=True)
+    finally:
+        end_hub()
+    found = [greenlet.value for greenlet in greenlets if greenlet.successful()]
     return told("Greenlets", "gevent.spawn(propagate(fetch, g=['guest']))", found)
 
 
 def end_hub() -> None:
-    """A server of gevent's has one hub for all; else each thread that runs greenlets has its own,
-    which keeps two files open if it isn't told that it was the last.
+    """Each thread that runs greenlets has a hub of its own, which keeps two files open if it isn't
+    told that it was the last. The hub of a server of gevent's, which runs each request in a
+    greenlet, goes on.
     """
-    from gevent import get_hub, monkey
+    from gevent import get_hub, getcurrent, monkey
 
-    if not monkey.is_module_patched("threading"):
+    if getcurrent().parent is None and not monkey.is_module_patched("threading"):
         get_hub().destroy()
 
 
