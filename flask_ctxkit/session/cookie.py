@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ if t.TYPE_CHECKING:
     from .revocation import Revoker
     from .timeouts import Timeouts
 
+
+_NAME: t.Final = re.compile(r'[^ \t=";]+')
+"""What Werkzeug takes for a cookie's name; any other one it never finds in a header."""
 
 Told = t.Callable[["SentCookie", "MalformedPayloadError | None"], None]
 
@@ -179,6 +183,8 @@ def value_in(header: str, name: str) -> str | None:
 
     None says nothing: the header has to be parsed then.
     """
+    if not name.isidentifier() and _NAME.fullmatch(name) is None:
+        return None
     start = header.find(name)
     end = start + len(name)
     if not header.startswith("=", end) or (start and header[start - 2 : start] != "; "):

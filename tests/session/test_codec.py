@@ -18,6 +18,7 @@ from flask.sessions import SecureCookieSessionInterface
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import BadData, BadSignature, URLSafeTimedSerializer
+from itsdangerous.encoding import base64_decode
 from markupsafe import Markup
 
 from flask_ctxkit.session import codec, tags
@@ -228,6 +229,11 @@ def test_the_same_cookies_are_accepted(
     assert ours == stock
 
 
+def test_what_has_no_dot_is_malformed_and_not_of_another_key() -> None:
+    assert codec.verify(b"e30", Keyring.derive("k"), now=NOW, max_age=1).code == "malformed"
+    assert codec.verify(b"e30.", Keyring.derive("k"), now=NOW, max_age=1).code == "bad-signature"
+
+
 @settings(deadline=None)
 @given(st.binary() | st.from_regex(rb"\.?[\w-]{0,9}\.[\w-]{0,9}\.[\w=-]{0,30}", fullmatch=True))
 def test_random_bytes_are_refused(text: bytes) -> None:
@@ -251,6 +257,22 @@ def test_signed_payloads_of_any_kind(payload: bytes) -> None:
     with APP.app_context(), at(NOW):
         stock = verdict_of_stock(text, stock_serializer("k"), MONTH)
     assert verdict_of_ours(text, keyring, MONTH, NOW) == stock
+
+
+@settings(deadline=None)
+@given(st.text("eyJhIjoxfQ-_+/=!. \xff", max_size=16).map(lambda text: text.encode("latin-1")))
+@example(b"eyJhIjoxfQ!")
+def test_base64_is_read_as_itsdangerous_reads_it(text: bytes) -> None:
+    """With junk in it too, which counts for the padding and for nothing else."""
+    try:
+        stock: bytes | None = base64_decode(text)
+    except BadData:
+        stock = None
+    try:
+        ours: bytes | None = codec.from_base64(text)
+    except ValueError:
+        ours = None
+    assert ours == stock
 
 
 @pytest.mark.parametrize("stamp", [b"", b"_", b"A" * 40, b"_" * 12, b"AAAAAAAAAAAA", b"ZVPxAA"])

@@ -640,6 +640,24 @@ def test_a_value_that_is_plain_to_see_is_the_one_that_parsing_finds(header: str)
 
 
 @pytest.mark.parametrize(
+    "name", ["my session", "a=b", '"q"', "a;b", "\ts", "s ", "", "na-me", "s.1"]
+)
+def test_a_cookie_that_werkzeug_calls_otherwise_is_not_found(name: str) -> None:
+    """Nor does Flask find it: a session under such a name is empty there too."""
+    header = f"{name}=x"
+    assert value_in(header, name) in {None, parse_cookie(header).get(name)}
+    opened = []
+    for cls in (CtxSessionInterface, SecureCookieSessionInterface):
+        app = make_app(cls)
+        app.config["SESSION_COOKIE_NAME"] = name
+        serializer = cls().get_signing_serializer(app)
+        assert serializer is not None
+        sent = {"Cookie": f"{name}={serializer.dumps({'n': 1})}"}
+        opened.append(app.test_client(use_cookies=False).get("/read", headers=sent).text)
+    assert opened[0] == opened[1]
+
+
+@pytest.mark.parametrize(
     "present", [None, "Cookie", "cookie", "Accept", "Accept, Cookie", "*", ["Accept", "Origin"]]
 )
 @pytest.mark.parametrize("path", ["/write", "/read"])
