@@ -145,9 +145,16 @@ class CtxKit:
         self,
         name: str,
         open: t.Callable[[], T],
-        close: t.Callable[[T], object]
-        | t.Callable[[T, BaseException | None], object]
-        | None = None,
+        close: t.Callable[[T], object] | None = None,
+        ping: t.Callable[[T], object] | None = None,
+    ) -> Resource[T]: ...
+    # Not one of both forms of close: a lambda would then be of any type, and the object too.
+    @t.overload
+    def resource(
+        self,
+        name: str,
+        open: t.Callable[[], T],
+        close: t.Callable[[T, BaseException | None], object],
         ping: t.Callable[[T], object] | None = None,
     ) -> Resource[T]: ...
     def resource(

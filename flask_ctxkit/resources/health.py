@@ -95,7 +95,12 @@ class Resources:
             counts[3] += forgotten
 
     def keep(self, scope: Scope) -> None:
-        """*scope* holds something: should nobody end it, the interpreter's end does."""
+        """*scope* holds something: should nobody end it, the interpreter's end does.
+
+        Not that of a ping: its thread ends it, and one that hangs then goes with the process.
+        """
+        if isinstance(threading.current_thread(), _Asking):
+            return
         if self._finalizer is None:
             self._finalizer = weakref.finalize(self, _forgotten, self._scopes)
         self._scopes[id(scope)] = scope
@@ -134,7 +139,7 @@ class Resources:
         return [self._pings[name] for name in names]
 
     def _ask(self, app: Flask, resource: Resource[t.Any]) -> None:
-        thread = threading.Thread(
+        thread = _Asking(
             target=self._answer, args=(app, resource), name=f"ping {resource.name}", daemon=True
         )
         self._running[resource.name] = (thread, time.monotonic())
@@ -149,6 +154,10 @@ class Resources:
             error = f"{told.type}: {told.message}"
         ms = (time.perf_counter() - start) * 1000
         self._pings[resource.name] = Ping(resource.name, error is None, error, ms, time.time())
+
+
+class _Asking(threading.Thread):
+    """Asks one resource."""
 
 
 def _try(resource: Resource[t.Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 import typing as t
@@ -106,6 +108,29 @@ def test_one_that_hangs_delays_no_other_and_is_not_asked_twice() -> None:
     while not resources.ping(5.0)[0].ok:
         assert time.monotonic() < deadline
     assert resources.last_ping("hangs").ok
+
+
+def test_one_that_hangs_when_the_process_ends_is_not_called_forgotten() -> None:
+    """Nobody dropped its context: the kit's own thread is still in it."""
+    script = """
+import time
+from flask import Flask
+from flask_ctxkit import CtxKit
+
+app = Flask("shop")
+kit = CtxKit(app)
+kit.resource("hangs", object, ping=lambda _: time.sleep(60))
+hung = app.extensions["ctxkit"].resources.ping(0.2)
+print(hung[0].error[:9])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("no answer\n", "")
 
 
 def test_nobody_asked_yet() -> None:

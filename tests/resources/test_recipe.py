@@ -14,6 +14,15 @@ from flask import Flask
 
 from flask_ctxkit import CtxKit, ResourceError
 
+if t.TYPE_CHECKING:
+    from typing_extensions import assert_type
+else:
+
+    def assert_type(value: object, kind: type) -> None:
+        """What mypy is asked with the real one, asked of the object."""
+        assert type(value) is kind
+
+
 Log = list[t.Any]
 
 
@@ -271,6 +280,36 @@ def test_the_close_of_a_pair_is_told_what_it_takes() -> None:
         ("named", "ValueError"), ("many", 1), ("waits", 5), ("named", "ValueError"),
         ("needs", "ValueError"),
     ]  # fmt: skip
+
+
+def test_it_is_of_the_type_that_is_opened() -> None:
+    """For mypy too, however it is opened and closed."""
+    app, kit = make()
+
+    def generate() -> t.Iterator[Thing]:
+        yield Thing()
+
+    @contextmanager
+    def manage() -> t.Iterator[Thing]:
+        yield Thing()
+
+    def close(thing: Thing, exc: BaseException | None) -> None:
+        thing.close()
+
+    generated, managed = kit.resource("generated", generate), kit.resource("managed", manage)
+    entered, alone = kit.resource("entered", Thing), kit.resource("alone", lambda: [1])
+    pair, told = kit.resource("pair", Thing, Thing.close), kit.resource("told", Thing, close)
+    brief = kit.resource("brief", Thing, lambda thing: thing.close(), lambda thing: thing.log)
+    both = kit.resource("both", Thing, lambda thing, exc: thing.close())
+    with app.app_context():
+        assert_type(generated(), Thing)
+        assert_type(managed(), Thing)
+        assert_type(entered(), Thing)
+        assert type(alone()) is list
+        assert_type(pair(), Thing)
+        assert_type(told(), Thing)
+        assert_type(brief(), Thing)
+        assert_type(both(), Thing)
 
 
 def test_what_needs_no_closing_is_only_dropped() -> None:
