@@ -21,6 +21,8 @@ HARMLESS: t.Final = 1000
 """The most headers, lists of them, and variables that are remembered."""
 PLANS: t.Final = 200
 """The most combinations of variables that are remembered."""
+TOTAL: t.Final = 4000
+"""The most characters of one combination's names, and of one client's texts, that are."""
 LONG: t.Final = 500
 """The most characters of a text that is remembered."""
 
@@ -63,7 +65,7 @@ class Redacts(t.Protocol):
 class _Plan:
     """How the strings are read from environs with the same names."""
 
-    __slots__ = ("changing", "kinds", "read", "shared", "size")
+    __slots__ = ("changing", "is_small", "kinds", "read", "shared", "size")
 
     def __init__(self, environ: dict[str, t.Any]) -> None:
         # By PEP 3333 what is named like a variable of CGI is a text, and objects are not.
@@ -73,6 +75,7 @@ class _Plan:
         self.changing = tuple(key for key in texts if key in CHANGING)
         ordered = (*self.shared, *self.changing)
         self.size = len(self.shared)
+        self.is_small = sum(map(len, ordered)) <= TOTAL
         self.kinds = [str] * len(ordered)
         self.read: t.Callable[[t.Any], tuple[t.Any, ...]]
         if len(ordered) > 1:
@@ -132,9 +135,11 @@ class Captures:
         return shared, plan.changing, values
 
     def _planned(self, names: tuple[str, ...], environ: dict[str, t.Any]) -> _Plan:
-        if len(self._plans) >= PLANS:
-            self._plans.clear()
-        plan = self._plans[names] = _Plan(environ)
+        plan = _Plan(environ)
+        if plan.is_small:
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            self._plans[names] = plan
         return plan
 
     def _share(self, plan: _Plan, texts: tuple[str, ...]) -> dict[str, Captured]:
@@ -144,7 +149,7 @@ class Captures:
         named = zip(plan.shared, texts, strict=True)
         shown = ((key, self._variable(key, value)) for key, value in named)
         captured = {key: value for key, value in shown if value is not None}
-        if all(len(value) <= LONG for value in texts):
+        if plan.is_small and sum(map(len, texts)) <= TOTAL:
             if len(self._shared) >= HARMLESS:
                 self._shared.clear()
             self._shared[plan, hash(texts)] = captured

@@ -7,7 +7,7 @@ import typing as t
 import pytest
 
 from flask_ctxkit.redact import Redactor
-from flask_ctxkit.trace.captures import HARMLESS, LONG, VARIABLES, Captures, joined
+from flask_ctxkit.trace.captures import HARMLESS, LONG, PLANS, TOTAL, VARIABLES, Captures, joined
 
 SECRET: t.Final = "s3cr3t-0123456789abcdef"
 PLAIN: t.Final = [("Content-Type", "text/html"), ("Content-Length", "12")]
@@ -111,9 +111,19 @@ def test_what_is_remembered_has_an_end(captures: Captures) -> None:
         captures.environ({f"HTTP_X_{n}": "x"})
         captures.path(f"/{n}")
     assert all(len(known) <= HARMLESS for known in vars(captures).values() if type(known) is dict)
+    assert len(vars(captures)["_plans"]) <= PLANS
     long = "/" + "x" * LONG
     assert captures.path(long) == long
     assert long not in repr(vars(captures))
+
+
+def test_what_a_client_makes_up_at_length_is_not_remembered(captures: Captures) -> None:
+    """Neither many names of headers nor long texts: else a client could fill the memory."""
+    many = {f"HTTP_{'X' * 50}_{n}": "x" for n in range(TOTAL // 50)}
+    for environ in (many, {"HTTP_A": "x " * TOTAL, "HTTP_B": "x"}):
+        assert joined(captures.environ(environ)).keys() == environ.keys()
+    assert [*vars(captures)["_plans"]] == [("HTTP_A", "HTTP_B")]
+    assert vars(captures)["_shared"] == {}
 
 
 def test_a_path_with_a_secret_is_not_kept(captures: Captures) -> None:
