@@ -15,6 +15,8 @@ if t.TYPE_CHECKING:
 Values = dict[str, t.Any]
 Attributes = t.Mapping[str, t.Any]
 
+_LISTENERS: t.Final = frozenset({"after_save", "on_touch"})
+
 
 class CtxSession(SecureCookieSession):
     """A session like :class:`~flask.sessions.SecureCookieSession`.
@@ -48,6 +50,10 @@ class CtxSession(SecureCookieSession):
     def __repr__(self) -> str:
         # What a page prints of the session stays what it was.
         return f"<SecureCookieSession {dict.__repr__(self)}>"
+
+    def __getstate__(self) -> dict[str, t.Any]:
+        """What a copy, or a pickle, has beside the values: all but who listens to this one."""
+        return {name: value for name, value in self.__dict__.items() if name not in _LISTENERS}
 
     @staticmethod
     def on_update(session: CtxSession) -> None:

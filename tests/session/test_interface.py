@@ -23,6 +23,7 @@ from flask.sessions import NullSession, SecureCookieSession, SecureCookieSession
 from itsdangerous import BadPayload, URLSafeTimedSerializer
 from werkzeug.sansio.http import parse_cookie
 
+from flask_ctxkit import CtxKit, unwrap
 from flask_ctxkit.internals import ACCESS_IS_TOLD, FLASK_VERSION, raw_session
 from flask_ctxkit.session import codec, setup
 from flask_ctxkit.session.codec import Keyring
@@ -36,6 +37,7 @@ from flask_ctxkit.session.mapping import (
     is_ours,
     pend,
 )
+from flask_ctxkit.signals import session_verdict
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
 told_only = pytest.mark.skipif(
@@ -472,6 +474,53 @@ def test_every_touch_of_the_raw_object_reads_it_first(touch: t.Callable[[t.Any],
 
 
 @told_only
+@pytest.mark.parametrize("path", ["/view", "/stream"])
+@pytest.mark.parametrize("cookie", [True, False])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_copy_of_the_session_is_heard_by_nobody(path: str, cookie: bool, recorded: bool) -> None:
+    """Who waits for a touch, or for a late change, waits for that of the session itself."""
+    app = Flask("app")
+    app.secret_key = "k" * 32
+    app.config.update(CTXKIT_TRACE=recorded, TESTING=True)
+    CtxKit(app)
+    told: list[str] = []
+
+    def hear(sender: Flask, verdict: t.Any, **_: t.Any) -> None:
+        told.append(verdict.code)
+
+    def copies() -> str:
+        made: list[t.Any] = [copy.copy(session), copy.deepcopy(session)]
+        made.append(pickle.loads(pickle.dumps(unwrap(session))))
+        for found in made:
+            assert isinstance(found, SecureCookieSession)
+            found["copied"] = True
+        return repr([sorted(found) for found in made])
+
+    @app.get("/write")
+    def write() -> str:
+        session["n"] = 1
+        return ""
+
+    @app.get("/view")
+    def view() -> str:
+        return copies()
+
+    @app.get("/stream")
+    def stream() -> t.Any:
+        session.get("n")
+        return stream_with_context(copies() for _ in range(1))
+
+    client = app.test_client()
+    if cookie:
+        client.get("/write")
+    with session_verdict.connected_to(hear, app):
+        answer = client.get(path)
+        names = ["copied", "n"] if cookie else ["copied"]
+        assert answer.text == repr([names] * 3)
+    assert not {"changed-in-stream", "changed-after-save"} & set(told)
+    assert "Set-Cookie" not in answer.headers
+
+
 def test_setting_modified_on_the_raw_object_saves_the_values() -> None:
     app = make_app()
 
