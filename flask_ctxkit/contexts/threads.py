@@ -23,7 +23,8 @@ logger = logging.getLogger("flask_ctxkit")
 
 
 def explain_threads() -> Callable[[], None]:
-    """Explain "Working outside of context" where it ends a thread.
+    """Explain "Working outside of context" where it ends a thread, and the kit's own
+    :exc:`OutsideContextError`.
 
     A note on the traceback then says which request, command or block started the thread, and
     where; before Python 3.11 a line of the log does. From now on each start of a thread is

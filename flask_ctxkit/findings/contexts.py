@@ -7,7 +7,7 @@ import typing as t
 from .facts import Known, Writer, shared_context
 from .leaks import POP
 from .model import Evidence, Failure, Finding, Rule
-from .wording import identity, listed, phased, raiser, told
+from .wording import identity, listed, phased, raiser, short, told
 
 if t.TYPE_CHECKING:
     from ..trace.model import Error, Event, Trace
@@ -19,6 +19,14 @@ OUTSIDE: t.Final = {
     "There is no request in this context": "request",
 }
 """How Flask's messages begin, and the context that was missing."""
+ASKED: t.Final = " was asked for outside of a context, "
+"""Follows, in the kit's own message, the name of what lives in a context."""
+UNPROPAGATED: t.Final = "No context is current, so "
+"""How the kit's message begins where there is none to take along."""
+ONLY_IN_REQUESTS: t.Final = (
+    "request and session exist only while a request is handled: pass what you need as an "
+    "argument, or test with app.test_request_context()."
+)
 RUNNERS: t.Final[t.Mapping[str, str]] = {
     "futures/thread.py": "thread of a pool",
     "gevent/threadpool.py": "thread of a pool",
@@ -34,11 +42,11 @@ TWICE: t.Final = ("has already been used once", "it is not pushed")
 def outside(failure: Failure, _known: Known) -> t.Iterator[Finding]:
     """Something that needs a context was used without one."""
     error = failure.error
-    kind = next((k for m, k in OUTSIDE.items() if error.message.startswith(m)), None)
-    if error.type != "RuntimeError" or kind is None:
+    kind = _missing(error)
+    if kind is None:
         return
     article = "an" if kind == "application" else "a"
-    line = f"{raiser(error, 'The line')} needs {article} {kind} context"
+    line = f"{raiser(error, 'The line')} needs {article} {kind} context{_purpose(error)}"
     why, fix = _why_outside(failure, kind)
     index = None if failure.event is None else failure.event.index
     yield Finding(
@@ -47,6 +55,23 @@ def outside(failure: Failure, _known: Known) -> t.Iterator[Finding]:
         fix,
         f"{kind} {error.where}",
     )
+
+
+def _missing(error: Error) -> str | None:
+    """The context that was missing, if Flask or the kit raised *error* for want of it."""
+    if error.type == "RuntimeError":
+        return next((k for m, k in OUTSIDE.items() if error.message.startswith(m)), None)
+    # By its words as well: an error of the app's own may have the name of the kit's.
+    if error.type == "OutsideContextError" and (
+        ASKED in error.message or error.message.startswith(UNPROPAGATED)
+    ):
+        return "application"
+    return None
+
+
+def _purpose(error: Error) -> str:
+    what, found, _ = error.message.partition(ASKED)
+    return f" for {short(what)}" if found else ""
 
 
 def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
@@ -59,23 +84,12 @@ def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
                 "what it needs before, and pass it in."
             ),
         )
-    if trace is not None and trace.method is None:
-        return (
-            f"only an application context is pushed here, by {trace.name}",
-            (
-                "request and session exist only while a request is handled: pass what you need "
-                "as an argument, or test with app.test_request_context()."
-            ),
-        )
     other = _elsewhere(failure.error)
     if other is not None and trace is not None:
-        return (
-            f"none is pushed in the {other} that ran it for {trace.name}",
-            (
-                "Start propagate(function), or use a ContextExecutor: each call then has a context "
-                "of its own, with a copy of the request."
-            ),
-        )
+        why = f"none is pushed in the {other} that ran it for {trace.name}"
+        return why, _taken_along(trace, kind)
+    if kind == "request" and trace is not None and trace.method is None:
+        return f"only an application context is pushed here, by {trace.name}", ONLY_IN_REQUESTS
     unit = "here" if failure.unit is None else f"in {failure.unit}"
     if failure.started is not None:
         unit = f"{unit}, which {failure.started} started"
@@ -86,6 +100,16 @@ def _why_outside(failure: Failure, kind: str) -> tuple[str, str]:
     return (
         f"none is pushed {unit}",
         fix + "A new thread starts without contexts; propagate(function) runs a function in one.",
+    )
+
+
+def _taken_along(trace: Trace, kind: str) -> str:
+    if trace.method is None and kind == "request":
+        return ONLY_IN_REQUESTS
+    copied = "" if trace.method is None else ", with a copy of the request"
+    return (
+        "Start propagate(function), or use a ContextExecutor: each call then has a context of its "
+        f"own{copied}."
     )
 
 
@@ -236,8 +260,8 @@ RULES: t.Final = (
         "error",
         "contexts",
         "Work outside of a context",
-        "request, session, g or current_app was used where no context is pushed: in a thread, in "
-        "a body that is streamed later, or in a script.",
+        "request, session, g, current_app or what the kit keeps in a context was used where none "
+        "is pushed: in a thread, in a body that is streamed later, or in a script.",
         "Push an application context around the work, or pass values as arguments.",
         outside,
         when="escape",

@@ -12,7 +12,7 @@ import weakref
 import pytest
 from flask import Flask, current_app, g, request
 
-from flask_ctxkit import explain_threads, propagate
+from flask_ctxkit import CtxKit, OutsideContextError, explain_threads, propagate
 
 from .test_propagate import make
 
@@ -81,6 +81,37 @@ def test_the_request_and_the_line_that_started_it_are_named(
     assert "s3cr3t" not in note
 
 
+def ask_cached() -> None:
+    CtxKit().cached(send_mail)()
+
+
+def ask_resource() -> None:
+    CtxKit().resource("db", open=dict)()
+
+
+def take_along() -> None:
+    propagate(send_mail)
+
+
+@pytest.mark.parametrize(
+    ("work", "needs"),
+    [
+        (ask_cached, "an application context for send_mail, and none is pushed in mailer, which"),
+        (ask_resource, "an application context for db, and none is pushed in mailer, which"),
+        (take_along, "an application context, and none is pushed in mailer, which"),
+    ],
+)
+def test_the_kits_own_error_is_explained_too(
+    work: t.Callable[[], None], needs: str, ended: list[Ended], caplog: pytest.LogCaptureFixture
+) -> None:
+    in_view(make(), lambda: run(work))
+    (one,) = ended
+    assert type(one.error) is OutsideContextError
+    note = explained(one, caplog)
+    assert f"{work.__name__} (contexts/test_propagate_threads.py:" in note
+    assert f"needs {needs} GET /checkout (contexts/" in note
+
+
 def test_a_thread_that_such_a_thread_starts_is_of_the_same_request(
     ended: list[Ended], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,14 +161,22 @@ def test_the_finding_is_counted(ended: list[Ended]) -> None:
 def test_other_errors_pass_as_they_are(
     ended: list[Ended], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also one that only looks like Flask's, and an exit."""
+    """Also one that only looks like Flask's, or like the kit's."""
+    namesake = type("OutsideContextError", (RuntimeError,), {})
 
     def fails() -> None:
         raise RuntimeError("mine")
 
+    def fails_likewise() -> None:
+        raise namesake("mine too")
+
+    def both() -> None:
+        run(fails)
+        run(fails_likewise)
+
     shop = make()
-    in_view(shop, lambda: run(fails))
-    assert [(str(one.error), one.notes) for one in ended] == [("mine", [])]
+    in_view(shop, both)
+    assert [(str(one.error), one.notes) for one in ended] == [("mine", []), ("mine too", [])]
     assert shop.extensions["ctxkit"].rules.tally.counts() == {}
 
 

@@ -20,6 +20,7 @@ from flask import (
     stream_with_context,
 )
 
+from flask_ctxkit import CtxKit, OutsideContextError
 from flask_ctxkit.config import Config
 from flask_ctxkit.contexts.registry import Leak
 from flask_ctxkit.findings import Finding, Rules
@@ -337,6 +338,50 @@ def test_a_request_that_is_asked_for_in_an_application_context_is_explained(
     trace = watched.traces[0]
     (finding,) = watched.rules.for_error(watched.state.recorder.describe(raised), trace)
     assert "only an application context is pushed here" in finding.message
+
+
+@pytest.mark.parametrize("asks", ["application", "request"])
+def test_a_thread_of_a_pool_that_a_command_waits_for_is_explained(asks: str, watch: Watch) -> None:
+    """It has no context of the command's either, and there is no request to take along."""
+    watched = watch(Flask(__name__))
+
+    def look() -> str:
+        return str(current_app.name if asks == "application" else request.path)
+
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(RuntimeError) as raised,
+        watched.app.app_context(),
+    ):
+        pool.submit(look).result()
+    error, trace = watched.state.recorder.describe(raised.value), watched.traces[0]
+    (finding,) = watched.rules.for_error(error, trace)
+    assert "none is pushed in the thread of a pool that ran it for" in finding.message
+    assert "copy of the request" not in finding.fix
+    assert ("propagate(function)" if asks == "application" else "pass what") in finding.fix
+
+
+def test_what_a_stream_asks_the_kit_for_without_a_context_is_named(watch: Watch) -> None:
+    """As what it asks Flask for."""
+    app = Flask(__name__)
+
+    @app.route("/feed")
+    def feed() -> Response:
+        def generate() -> t.Iterator[str]:
+            yield from menu()
+
+        return Response(generate())
+
+    watched = watch(app)
+
+    @CtxKit().cached
+    def menu() -> list[str]:
+        return ["tea"]
+
+    with pytest.raises(OutsideContextError):
+        b"".join(call(watched.app, "/feed"))
+    finding = next(f for f in watched.found if f.code == "context-missing")
+    assert "needs an application context for menu, and the body is streamed" in finding.message
 
 
 def test_a_thread_with_a_context_of_its_own_is_sound(watch: Watch) -> None:
