@@ -9,7 +9,10 @@ import threading
 import time
 import typing as t
 
-from ..units import current_unit
+from ..units import current_unit, thread_ident
+
+if t.TYPE_CHECKING:
+    from ..units import Unit
 
 Function = t.Callable[[], t.Any]
 PAUSE: t.Final = 0.005
@@ -36,6 +39,7 @@ class FirstRequest:
         self._ran = (0, 0)
         """The process, and how many functions ran in it."""
         self._locks: dict[int, threading.Lock] = {}
+        self._runner: Unit | None = None
 
     @property
     def done(self) -> bool:
@@ -55,7 +59,7 @@ class FirstRequest:
         # it has not. Made late, since gevent may patch locks after the app was loaded.
         lock = self._locks.setdefault(os.getpid(), threading.Lock())
         start = time.perf_counter_ns()
-        _acquire(lock)
+        self._acquire(lock)
         token = _running.set((*_running.get(), self))
         try:
             if self._waited is not None and self.done:
@@ -63,6 +67,7 @@ class FirstRequest:
             self._run()
         finally:
             _running.reset(token)
+            self._runner = None
             lock.release()
 
     def _run(self) -> None:
@@ -73,15 +78,28 @@ class FirstRequest:
             count += 1
             self._ran = (pid, count)
 
+    def _acquire(self, lock: threading.Lock) -> None:
+        me, gevent = current_unit(), sys.modules.get("gevent")
+        if not lock.acquire(blocking=False):
+            if gevent is not None and self._leaves_to_a_hub(me):
+                while not lock.acquire(blocking=False):
+                    gevent.sleep(PAUSE)
+            else:
+                lock.acquire()
+        self._runner = me
 
-def _acquire(lock: threading.Lock) -> None:
-    # A lock that gevent has not patched would stop the one greenlet that can release it.
-    gevent = sys.modules.get("gevent")
-    if gevent is None or current_unit().kind != "greenlet":
-        lock.acquire()
-        return
-    while not lock.acquire(blocking=False):
-        gevent.sleep(PAUSE)
+    def _leaves_to_a_hub(self, me: Unit) -> bool:
+        """Whether to wait for a lock that gevent has not patched would stop this thread's hub,
+        and with it the one greenlet that can release it.
+        """
+        if me.kind == "greenlet":
+            return True
+        runner = self._runner
+        return (
+            runner is not None
+            and runner.kind == "greenlet"
+            and thread_ident(runner) == thread_ident(me)
+        )
 
 
 _running: t.Final = contextvars.ContextVar[tuple[FirstRequest, ...]](

@@ -257,6 +257,32 @@ def test_greenlets_wait_for_each_other_without_patched_locks() -> None:
     assert order == ["warm"] + ["view"] * 10
 
 
+def test_a_thread_waits_for_a_greenlet_of_its_own() -> None:
+    """In a process of its own, which can be ended: its one thread would wait for itself."""
+    source = """
+import gevent
+from flask import Flask
+from flask_ctxkit import CtxKit
+app, order = Flask("shop"), []
+kit = CtxKit(app)
+@kit.before_first_request
+def warm_up():
+    gevent.sleep(0.05)
+    order.append("warm")
+app.add_url_rule("/", "view", lambda: order.append("view") or "")
+job = gevent.spawn(lambda: app.test_client().get("/"))
+gevent.sleep(0)
+app.test_client().get("/")
+job.get()
+assert order == ["warm", "view", "view"], order
+print("sound")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (ran.stdout.strip(), ran.stderr) == ("sound", "")
+
+
 def test_greenlets_under_patched_locks() -> None:
     """In a process of its own, since patching is for ever; patched after the app is made."""
     source = """
