@@ -6,6 +6,7 @@ import os
 import typing as t
 from collections import Counter
 
+from ..internals import ACCESS_IS_TOLD
 from ..session.check import CHECKS, check
 from ..session.interface import CtxSessionInterface
 from ..session.settings import reader_of, settings_of
@@ -115,10 +116,12 @@ def _interface(app: Flask) -> Row:
 
 
 def _does(interface: CtxSessionInterface) -> t.Iterator[str]:
-    if type(interface) is CtxSessionInterface:
+    if type(interface) is not CtxSessionInterface:
+        yield "A class of the app's own, built on the kit's."
+    elif ACCESS_IS_TOLD and not interface.strict:
         yield "Reads and checks the cookie when something first touches the session."
     else:
-        yield "A class of the app's own, built on the kit's."
+        yield "Reads and checks the cookie of each request."
     yield {
         "tell": "Tells of changes inside a value, which Flask doesn't notice, and leaves them "
         "unsaved.",

@@ -438,6 +438,16 @@ def test_what_the_interface_does_is_said() -> None:
     assert "5 s" in does
 
 
+def test_when_the_cookie_is_read_is_said_as_it_is() -> None:
+    """Late only where Flask tells of the first touch, and an error can come late."""
+    interface = CtxSessionInterface()
+    for strict in (False, True):
+        interface.strict = strict
+        does = asked(shop(interface))["interface"]["does"][0]
+        late = ACCESS_IS_TOLD and not strict
+        assert does.endswith("first touches the session." if late else "of each request.")
+
+
 # ---------------------------------------------------------------------------- traces
 
 

@@ -167,6 +167,17 @@ def test_odd_values_fare_as_in_flask(value: t.Any) -> None:
             assert dumps({"v": value}, Keyring.derive("k")) == expected
 
 
+def test_half_a_character_fails_where_flask_fails() -> None:
+    """A surrogate is written as ASCII; a provider that writes other characters can't."""
+    app = Flask("plain")
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    with app.app_context(), pytest.raises(UnicodeEncodeError):
+        stock_serializer("k").dumps({"a": "\ud800"})
+    encode = tags.make_encode(APP.json.default, ensure_ascii=False, sort_keys=True)  # type: ignore[attr-defined]
+    with pytest.raises(UnicodeEncodeError):
+        codec.pack(encode({"a": "\ud800"}))
+
+
 def test_a_session_that_holds_itself_is_a_recursion_error() -> None:
     endless: list[t.Any] = []
     endless.append(endless)
@@ -403,6 +414,7 @@ def test_malleable_text_verifies_as_in_flask() -> None:
 @pytest.mark.parametrize("size", [codec.MAX_JSON + 1, 300 * 1024 * 1024])
 def test_a_signed_bomb_is_malformed_within_the_cap(size: int) -> None:
     """What expands past the cap is refused, and the memory used stays near the cap."""
+    assert codec.MAX_JSON == 8 << 20, "as the README says"
     packer = zlib.compressobj(9)
     chunk = b" " * (1024 * 1024)
     parts = [packer.compress(chunk) for _ in range(size // len(chunk))]
@@ -447,6 +459,8 @@ def test_fingerprints_differ_by_key_and_tell_nothing_else() -> None:
     assert one.fingerprint != other.fingerprint
     assert one.fingerprint == Keyring.derive("k").current.fingerprint
     assert len(one.fingerprint) == 6
+    # Those in the logs of an earlier release name the same keys.
+    assert one.fingerprint == "b34f0b"
     assert repr(Keyring.derive("secret word")).count("secret") == 0
 
 
