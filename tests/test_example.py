@@ -353,10 +353,9 @@ def test_greenlets_leave_no_file_open(house: Flask) -> None:
 
 
 def test_greenlets_have_their_time_whenever_the_hub_last_ran(
-    house: Flask, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hub knows the time of its last run, which was for an earlier request of this thread."""
-
     gevent, fetch = pytest.importorskip("gevent"), errands.fetch
 
     def fetch_later(good: str) -> errands.Fetched:
@@ -503,10 +502,12 @@ def address(tmp_path: Path) -> t.Iterator[str]:
         )
     try:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        while process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 break
             time.sleep(0.1)
+        else:
+            pytest.fail(f"it doesn't answer: {(tmp_path / 'output').read_text()}")
         yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGTERM)
