@@ -81,8 +81,8 @@ def _refusals(rows: Sequence[Row], found: Row, which: str, span: str) -> t.Itera
     if unknown:
         yield _said(
             "warning",
-            f"{unknown:,} of {many(looked, 'cookie')} {span} were signed with a key that this "
-            "worker doesn't have, or were changed on their way.",
+            f"{unknown:,} of {many(looked, 'cookie')} {span} {_were(unknown)} signed with a key "
+            f"that this worker doesn't have, or {_were(unknown)} changed on the way.",
         )
     refused = _sums(r for r in rows if was_refused(r) and r["code"] != "unknown-key")
     others = {code: n[which] for code, n in refused.items() if n[which]}
@@ -91,7 +91,8 @@ def _refusals(rows: Sequence[Row], found: Row, which: str, span: str) -> t.Itera
         worst = any(refused[code]["loud"] for code in others)
         yield _said(
             "warning" if worst else "note",
-            f"{total:,} of {many(looked, 'cookie')} {span} were refused: {_told(others)}.",
+            f"{total:,} of {many(looked, 'cookie')} {span} {_were(total)} refused: "
+            f"{_told(others)}.",
         )
 
 
@@ -99,8 +100,9 @@ def _losses(rows: Sequence[Row], which: str, span: str) -> t.Iterator[Row]:
     lost = _sums(r for r in rows if was_not_saved(r))
     loud = {code: n[which] for code, n in lost.items() if n[which] and n["loud"]}
     if loud:
-        what = many(sum(loud.values()), "session")
-        yield _said("warning", f"{what} {span} were not saved, or won't come back: {_told(loud)}.")
+        total = sum(loud.values())
+        what = f"{many(total, 'session')} {span} {_were(total)} not saved"
+        yield _said("warning", f"{what}, or won't come back: {_told(loud)}.")
 
 
 def _sums(rows: Iterable[Row]) -> dict[str, Row]:
@@ -124,7 +126,11 @@ def _sound(rows: Sequence[Row], which: str) -> str:
     rest = sum(r[which] for r in rows if r["step"] == "open" and r["code"] in NOT_LOOKED_AT)
     if not read:
         return f"{many(rest, 'request')} came without a session cookie that was looked at"
-    return f"{many(read, 'cookie')} {'was' if read == 1 else 'were'} read, none refused"
+    return f"{many(read, 'cookie')} {_were(read)} read, none refused"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def many(number: int, noun: str) -> str:

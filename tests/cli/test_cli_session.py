@@ -614,7 +614,7 @@ def serving() -> Iterator[str]:
 def test_the_running_app_tells_its_verdicts(run: t.Any, serving: str) -> None:
     outcome = run("session", "--url", serving)
     assert outcome.code == 0
-    assert "1 of 2 cookies in five minutes were signed with a key" in outcome.lines[0]
+    assert "1 of 2 cookies in five minutes was signed with a key" in outcome.lines[0]
     for said in ("unknown key", "nested change", "SECRET_KEY_FALLBACKS[0]", "flask ctx show"):
         assert said in outcome.out
     assert "first by" in outcome.out

@@ -329,9 +329,20 @@ def test_counts_go_on_while_recording_is_off() -> None:
     app = shop(debug=False, CTXKIT_TRACE=False)
     visit(app, "/cart", signed({"a": 1}, STRANGE))
     found = asked(app)
-    assert found["story"][0]["text"].startswith("1 of 1 cookie in five minutes")
+    assert found["story"][0]["text"].startswith("1 of 1 cookie in five minutes was signed")
     assert (found["refused"], found["unsaved"], found["touched"]) == ([], [], [])
     assert any("CTXKIT_TRACE" in sentence for sentence in found["missing"])
+
+
+@pytest.mark.parametrize(
+    ("visits", "said"),
+    [(1, "1 session in five minutes was not"), (2, "2 sessions in five minutes were not")],
+)
+def test_losses_are_counted_in_words(visits: int, said: str) -> None:
+    app = shop()
+    for _ in range(visits):
+        visit(app, "/cart", signed({"cart": []}))
+    assert asked(app)["story"][0]["text"].startswith(said)
 
 
 @pytest.mark.parametrize("visits", [0, 1])
