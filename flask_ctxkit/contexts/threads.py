@@ -18,6 +18,8 @@ if t.TYPE_CHECKING:
 
 OUTSIDE: t.Final = frozenset({"flask_ctxkit.contexts.threads", "threading", "concurrent.futures"})
 """Modules that start threads on behalf of their caller."""
+MARK: t.Final = "ctxkit_explained"
+"""Under this name our ``Thread.start`` tells whose it is."""
 
 logger = logging.getLogger("flask_ctxkit")
 
@@ -33,9 +35,14 @@ def explain_threads() -> Callable[[], None]:
 
     :return: what undoes it. Hooks that others set meanwhile stay.
     """
-    already = getattr(threading.excepthook, "__self__", None)
-    if isinstance(already, _Explained):
-        return already.undo
+    # Who set a hook or another start on top since then hides ours, but seldom both; and what
+    # functools.wraps made has our mark as well.
+    for already in (
+        getattr(threading.excepthook, "__self__", None),
+        getattr(threading.Thread.start, MARK, None),
+    ):
+        if isinstance(already, _Explained) and already.wanted:
+            return already.undo
     return _Explained().undo
 
 
@@ -59,7 +66,7 @@ class _Explained:
     def __init__(self) -> None:
         self._starters: weakref.WeakKeyDictionary[threading.Thread, _Starter]
         self._starters = weakref.WeakKeyDictionary()
-        self._wanted = True
+        self.wanted = True
         self._hook_before = threading.excepthook
         self._start_before = threading.Thread.start
         self._start = self._telling_start()
@@ -68,7 +75,7 @@ class _Explained:
 
     def undo(self) -> None:
         # Who set something on top goes on calling ours, which then does nothing of its own.
-        self._wanted = False
+        self.wanted = False
         self._starters.clear()
         if threading.excepthook == self.hook:
             threading.excepthook = self._hook_before
@@ -79,10 +86,11 @@ class _Explained:
         before = self._start_before
 
         def start(thread: threading.Thread) -> None:
-            if self._wanted:
+            if self.wanted:
                 self._remember(thread)
             before(thread)
 
+        setattr(start, MARK, self)
         return start
 
     def _remember(self, thread: threading.Thread) -> None:
@@ -100,7 +108,7 @@ class _Explained:
 
     def hook(self, args: t.Any) -> None:
         starter = None if args.thread is None else self._starters.get(args.thread)
-        if self._wanted and starter is not None and args.exc_value is not None:
+        if self.wanted and starter is not None and args.exc_value is not None:
             kit = starter.kit
             try:
                 error = kit.recorder.describe(args.exc_value)

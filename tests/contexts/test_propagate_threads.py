@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import sys
@@ -224,6 +225,53 @@ def test_asked_twice_it_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     undo()
     again()
     assert threading.Thread.start is start
+
+
+@pytest.mark.parametrize("on_top", ["hook", "start", "both"])
+def test_asked_again_under_what_others_set_it_is_done_once(
+    on_top: str, ended: list[Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As monitoring does, of which an app knows nothing that is made anew."""
+    hook, start = threading.excepthook, threading.Thread.start
+    shop = make()
+
+    def other_hook(args: t.Any) -> None:
+        hook(args)
+
+    @functools.wraps(start)
+    def other_start(thread: threading.Thread) -> None:
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        if on_top != "start":
+            patch.setattr(threading, "excepthook", other_hook)
+        if on_top != "hook":
+            patch.setattr(threading.Thread, "start", other_start)
+        explain_threads()
+        in_view(shop, lambda: run(send_mail))
+    assert len(ended) == 1
+    assert shop.extensions["ctxkit"].rules.tally.counts() == {"context-missing": 1}
+
+
+def test_asked_again_after_it_was_undone_it_explains(
+    ended: list[Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another one's start keeps what was undone in its place."""
+    start = threading.Thread.start
+    shop = make()
+
+    @functools.wraps(start)
+    def other_start(thread: threading.Thread) -> None:
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", other_start)
+        explain_threads()()
+        undo = explain_threads()
+        in_view(shop, lambda: run(send_mail))
+        undo()
+    assert len(ended) == 1
+    assert shop.extensions["ctxkit"].rules.tally.counts() == {"context-missing": 1}
 
 
 def test_undone_it_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
