@@ -510,7 +510,8 @@ def address(tmp_path: Path) -> t.Iterator[str]:
             pytest.fail(f"it doesn't answer: {(tmp_path / 'output').read_text()}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
 
 
