@@ -122,6 +122,7 @@ class State:
             try:
                 # No rule is added after the first request.
                 self.redactor.hide_arguments(rule.rule for rule in app.url_map.iter_rules())
+                self.recorder.captures.forget()
                 self.start_tracing(app)
                 if not self.tracing:
                     self._hastened = sync.hasten(app)

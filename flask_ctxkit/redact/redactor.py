@@ -104,6 +104,7 @@ class Redactor:
         argument with a secret name: the token of ``/reset/<token>``.
         """
         self._texts.hide_arguments(rules)
+        self._wire.forget()
 
     def secret_name(self, name: str) -> str | None:
         """Why *name* is secret (``'name contains "csrf"'``), or None."""

@@ -66,6 +66,10 @@ class Wire:
         self._headers: dict[str, _Copy] = {}
         self._harmless: dict[str, str] = {}
 
+    def forget(self) -> None:
+        """Remember no text that is harmless: that may have changed."""
+        self._harmless.clear()
+
     def environ(self, environ: object) -> dict[str, Captured]:
         """The keys of CGI, HTTP headers and ``wsgi.*``; of objects the type alone."""
         if not issubclass(type(environ), dict):

@@ -99,7 +99,7 @@ class Source(t.Protocol):
 class PendingSession(CtxSession):
     """A session whose cookie was not read yet. The first touch reads it.
 
-    It then becomes a plain :class:`CtxSession`, so nothing is paid after that.
+    It is a plain :class:`CtxSession` once it was handed out, so nothing is paid after that.
     """
 
     loaded = False
@@ -115,9 +115,9 @@ class PendingSession(CtxSession):
     """Always False. Flask sets it as it hands the session out, and that loads it."""
 
 
-class AbsentSession(CtxSession):
-    """The session of a request without a cookie. As Flask hands it out for the first time, it
-    becomes a plain :class:`CtxSession`.
+class UntouchedSession(CtxSession):
+    """A session whose values are in, if there are any, and that nobody touched yet. As Flask
+    hands it out for the first time, it becomes a plain :class:`CtxSession`.
     """
 
     def _accessed(self, value: bool) -> None:
@@ -151,7 +151,7 @@ def load(session: CtxSession) -> None:
         if session.__dict__.pop("source", None) is not None:
             dict.update(session, values)
             session.__dict__.update(attributes)
-            session.__class__ = CtxSession
+            session.__class__ = UntouchedSession
             if session.on_touch is not None:
                 session.on_touch(session)
             return
@@ -198,10 +198,10 @@ _override(TrackedSession, _telling)
 
 SESSION_CLASS: t.Final = CtxSession if ACCESS_IS_TOLD else TrackedSession
 """What a session is on this Flask line."""
-ABSENT_CLASS: t.Final = AbsentSession if ACCESS_IS_TOLD else TrackedSession
+ABSENT_CLASS: t.Final = UntouchedSession if ACCESS_IS_TOLD else TrackedSession
 """What it is without a cookie."""
-_KINDS: t.Final = (CtxSession, PendingSession, AbsentSession, TrackedSession)
-TELLING: t.Final = (PendingSession, AbsentSession)
+_KINDS: t.Final = (CtxSession, PendingSession, UntouchedSession, TrackedSession)
+TELLING: t.Final = (PendingSession, UntouchedSession)
 """The classes whose ``on_touch`` tells of the first access, which else only ``accessed`` does."""
 
 

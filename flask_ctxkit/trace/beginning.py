@@ -57,14 +57,14 @@ def begin(
             recording.current = OPEN_SESSION
         else:
             recording.current = PUSH_APP
+        if internals.current_app_context(None) is not None:
+            _begin_inside(recorder, recording)
         if frame.f_code is internals.WSGI_APP_CODE:
             recording.pushed_by = internals.WSGI_APP_CODE
             # Flask pushes in one place, and finding a line takes a walk through a table.
             recording.pushed_at = recorder.push_line = recorder.push_line or frame.f_lineno
         else:
             _begin_block(recorder, ctx, recording, frame)
-        if internals.current_app_context(None) is not None:
-            _begin_inside(recorder, recording)
         recorder.registry.entered(ctx, recording)
         ctx._ctxkit = recording  # noqa: SLF001
     except BaseException as own:

@@ -79,7 +79,13 @@ def _users(frame: FrameType, function: t.Any) -> FrameType:
         function = function.__func__
     if type(function) is not FunctionType:
         return frame
-    code = inspect.unwrap(function).__code__
+    try:
+        function = inspect.unwrap(function)
+    except ValueError:
+        return frame  # it wraps itself
+    if type(function) is not FunctionType:
+        return frame
+    code = function.__code__
     # Whoever asks reads these two of a frame.
     return t.cast("FrameType", Place(code, code.co_firstlineno))
 

@@ -75,7 +75,7 @@ class _Plan:
         self.changing = tuple(key for key in texts if key in CHANGING)
         ordered = (*self.shared, *self.changing)
         self.size = len(self.shared)
-        self.is_small = sum(map(len, ordered)) <= TOTAL
+        self.is_small = len(names) == len(environ) and sum(map(len, names)) <= TOTAL
         self.kinds = [str] * len(ordered)
         self.read: t.Callable[[t.Any], tuple[t.Any, ...]]
         if len(ordered) > 1:
@@ -94,6 +94,13 @@ class Captures:
         self._hidden: dict[tuple[str, int, int], Captured] = {}
         self._plans: dict[tuple[t.Any, ...], _Plan] = {}
         self._shared: dict[tuple[_Plan, int], dict[str, Captured]] = {}
+
+    def forget(self) -> None:
+        """Remember nothing: what is a secret is no longer what it was."""
+        for known in (
+            self._harmless, self._harmless_lists, self._hidden, self._plans, self._shared,
+        ):  # fmt: skip
+            known.clear()
 
     def headers(self, pairs: t.Iterable[tuple[str, str]]) -> Headers:
         """Captured copies of *pairs*: the same object for equal ones without a secret."""

@@ -317,6 +317,9 @@ class Recorder:
         try:
             if recording.request is not None:
                 recording.environ = self.captures.environ(recording.request.environ)
+        except BaseException as own:
+            self.failed("environ", own)
+        try:
             recording.release()
         except BaseException as own:
             self.failed("release", own)

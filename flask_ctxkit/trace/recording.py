@@ -272,7 +272,7 @@ class Recording:
                 live = tracked(live)
                 object.__setattr__(g, "__dict__", live)
                 if not given and live:
-                    live.log = {name: MISSING for name in live if name != OURS}
+                    live.log = dict.fromkeys(live, MISSING)
             elif live.log:  # what nobody looked at is older than this context
                 for key in live.log:
                     self.g_known.pop(name_of(key), None)
@@ -285,7 +285,8 @@ class Recording:
     def watch_session(self, raw: t.Any) -> None:
         """Watch the session *raw* from now on. Looking never counts as access."""
         self.session = raw
-        if type(raw) in self.recorder.telling:
+        # A copy of a context has the same session, which tells one of both.
+        if type(raw) in self.recorder.telling and raw.__dict__.get("on_touch") is None:
             raw.on_touch = self._session_touched
             self.told = True
             return

@@ -160,7 +160,7 @@ class Tracked(Live):
     """The names written since the last look, and what they held before, or MISSING."""
 
     def _remember(self, name: t.Any) -> None:
-        if name not in self.log and name != OURS:  # who clears g removes the kit's own name too
+        if name not in self.log:
             self.log[name] = dict.get(self, name, MISSING)
 
     def __setitem__(self, name: t.Any, value: t.Any) -> None:
@@ -214,7 +214,9 @@ NO_G: t.Final = tracked({})
 
 
 def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delta | None:
-    """What was written to *live* since the last look; brings *known* up to date."""
+    """What was written to *live* since the last look, but for the kit's own name; brings *known*
+    up to date.
+    """
     log, live.log = live.log, {}
     added: dict[str, Captured] = {}
     changed = removed = _NOTHING  # most steps that write anything only add
@@ -223,6 +225,8 @@ def written(live: Tracked, known: dict[str, Captured], capture: Capture) -> Delt
         if value is before:
             continue
         name = key if type(key) is str else name_of(key)
+        if name == OURS:
+            continue
         if before is MISSING and name not in known and len(added) < NAMES:
             known[name] = added[name] = capture(name, value)
             continue
