@@ -147,7 +147,7 @@ class Task:
 
 
 def looped() -> t.Any:
-    work: t.Any = lambda: ""  # noqa: E731
+    work: t.Any = lambda: ""
     work.__wrapped__ = work
     return work
 
@@ -178,7 +178,7 @@ def test_the_parent_of_work_is_who_started_it_wherever_it_runs() -> None:
     app = make()
 
     def view() -> str:
-        work = copy_current_request_context(lambda: g.get("user"))
+        work: t.Any = copy_current_request_context(lambda: g.get("user"))
 
         def in_a_context_of_its_own() -> None:
             with app.app_context():
