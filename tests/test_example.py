@@ -484,14 +484,15 @@ def address(tmp_path: Path) -> t.Iterator[str]:
     """The example as a user starts it, with its reloader, on a free port.
 
     The reloader watches nothing: whoever saves a file meanwhile would start the server anew, in
-    the middle of a test, and its traces would be gone.
+    the middle of a test, and its traces would be gone. A pot takes longer than a test, which may
+    so take its time to look at one that is brewed.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    factory = f"example:create_app({{'DATABASE': '{tmp_path / 'teahouse.sqlite3'}'}})"
-    command = [sys.executable, "-m", "flask", "--app", factory, "run", "--debug"]
-    command += ["--exclude-patterns", "*", "--port", str(port)]
+    config = {"DATABASE": str(tmp_path / "teahouse.sqlite3"), "BREW_SECONDS": 120.0}
+    command = [sys.executable, "-m", "flask", "--app", f"example:create_app({config})"]
+    command += ["run", "--debug", "--exclude-patterns", "*", "--port", str(port)]
     with (tmp_path / "output").open("w") as output:
         process = subprocess.Popen(
             command,
@@ -510,9 +511,10 @@ def address(tmp_path: Path) -> t.Iterator[str]:
             pytest.fail(f"it doesn't answer: {(tmp_path / 'output').read_text()}")
         yield f"http://127.0.0.1:{port}"
     finally:
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+        for sign in (signal.SIGTERM, signal.SIGKILL):  # which waits for no pot
+            with contextlib.suppress(ProcessLookupError):  # all have ended by themselves
+                os.killpg(process.pid, sign)
+            process.wait(20)
 
 
 @pytest.mark.browser
@@ -556,7 +558,7 @@ def test_click_from_a_kettle_to_who_put_it_on(address: str, browser: Browser) ->
     page.get_by_role("button", name="Order a pot").click()
     page.wait_for_url(f"{address}/_ctx/live")
     job = page.locator("details", has_text="work that it started")
-    job.get_by_text("kettle").wait_for()
+    job.get_by_text("kettle", exact=True).wait_for()
     job.locator("dt", has_text="started by").locator("+ dd a").click()
     page.get_by_role("heading", name="POST /tour/pot", level=1).wait_for()
     page.locator(".meta a[href*='/requests/']").first.click()
