@@ -80,6 +80,7 @@ class State:
         self.resource_step = ResourceSteps(self.recorder).note
         self.recorder.on_end = end_behind
         self.resources = Resources(self.app_or_none, self.recorder.describe)
+        self.resources.on_forgotten = self.registry.has_lost
         self.registry.held = held_by
         self.registry.on_leak = self._leaked
         self.registry.on_wrong_pop = self.pipeline.explain_leak

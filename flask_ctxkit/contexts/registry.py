@@ -168,6 +168,12 @@ class Registry:
         """The context of *recording* was popped for the last time."""
         self._entries.pop(recording.serial, None)
 
+    def has_lost(self) -> None:
+        """A context that held something vanished: the next push looks for it, so that it is told
+        also where nobody asks.
+        """
+        self._sweep_at = 0  # no more here, since the collector may be the caller
+
     def _sweep(self) -> list[tuple[t.Any, Watched]]:
         """The contexts that are pushed; one that vanished was never popped."""
         alive: list[tuple[t.Any, Watched]] = []

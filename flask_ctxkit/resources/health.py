@@ -69,6 +69,8 @@ class Resources:
         self.known: t.Mapping[str, Resource[t.Any]] = {}
         """By name; it grows as the kit's user registers more."""
         self.waits: Waits = {}
+        self.on_forgotten: t.Callable[[], object] = _nothing
+        """Called when something was closed whose context nobody popped."""
         self._app = app
         self._describe = describe
         self._counts: dict[str, list[int]] = {}
@@ -93,6 +95,8 @@ class Resources:
             counts[1] += 1
             counts[2] += failed
             counts[3] += forgotten
+        if forgotten:
+            self.on_forgotten()
 
     def keep(self, scope: Scope) -> None:
         """*scope* holds something: should nobody end it, the interpreter's end does.
@@ -171,6 +175,10 @@ def _try(resource: Resource[t.Any]) -> None:
         raise
     finally:
         scope.end(error)
+
+
+def _nothing() -> None:
+    """Where nobody wants to know."""
 
 
 def _forgotten(scopes: weakref.WeakValueDictionary[int, Scope]) -> None:

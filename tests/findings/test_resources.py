@@ -16,7 +16,7 @@ import warnings
 import pytest
 from flask import Flask, Response, current_app, stream_with_context
 
-from flask_ctxkit import SqlHelper
+from flask_ctxkit import SqlHelper, finding_raised
 from flask_ctxkit.config import Config
 from flask_ctxkit.contexts.frames import Frame
 from flask_ctxkit.contexts.registry import Live
@@ -72,6 +72,33 @@ def test_a_context_that_is_never_popped_leaves_it_open(watch: Watch) -> None:
     found = next(f for f in watched.found if f.code == "resource-not-closed")
     assert "db, opened at findings/test_resources.py:" in found.message
     assert found.message.endswith("was dropped without being popped.")
+
+
+def test_it_is_told_by_the_next_request_where_nobody_looks(watch: Watch) -> None:
+    """In the log and by the signal; at once, not after so many more contexts."""
+    app = Flask(__name__)
+    watched = watch(app)
+    db = Resource[object]("db", object)
+    told = []
+
+    def hear(_sender: object, finding: t.Any, **_: object) -> None:
+        told.append(finding.code)
+
+    def forget() -> None:
+        app.app_context().push()
+        db()
+
+    with finding_raised.connected_to(hear, app), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        thread = threading.Thread(target=forget)
+        thread.start()
+        thread.join()
+        del thread
+        gc.collect()
+        assert told == []
+        watched.client.get("/")
+        watched.client.get("/")
+    assert sorted(told) == ["context-never-popped", "resource-not-closed"]
 
 
 def test_what_is_not_known_to_be_open_is_not_told() -> None:
