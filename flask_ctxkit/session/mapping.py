@@ -15,7 +15,8 @@ if t.TYPE_CHECKING:
 Values = dict[str, t.Any]
 Attributes = t.Mapping[str, t.Any]
 
-_LISTENERS: t.Final = frozenset({"after_save", "on_touch"})
+_OWN: t.Final = frozenset({"after_save", "on_touch", "reread"})
+"""What no copy of a session has: who listens to it, and where it came from."""
 
 
 class CtxSession(SecureCookieSession):
@@ -30,6 +31,8 @@ class CtxSession(SecureCookieSession):
     """What the cookie's outside said; None without a cookie, or while it was not read."""
     received: tuple[str, bytes] | None = None
     """The JSON text and the payload that the values were read from."""
+    reread: t.Callable[[], t.Any] | None = None
+    """Reads the values from the cookie once more, where ``received`` can't have them."""
     users: tuple[str, ...] = ()
     """Whose session the cookie was, where sessions can be revoked."""
     came_signed: bool = False
@@ -52,8 +55,8 @@ class CtxSession(SecureCookieSession):
         return f"<SecureCookieSession {dict.__repr__(self)}>"
 
     def __getstate__(self) -> dict[str, t.Any]:
-        """What a copy, or a pickle, has beside the values: all but who listens to this one."""
-        return {name: value for name, value in self.__dict__.items() if name not in _LISTENERS}
+        """What a copy, or a pickle, has beside the values."""
+        return {name: value for name, value in self.__dict__.items() if name not in _OWN}
 
     @staticmethod
     def on_update(session: CtxSession) -> None:

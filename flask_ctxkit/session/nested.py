@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing as t
+from functools import partial
 
 from . import tags
 
@@ -15,7 +16,9 @@ FIXED: t.Final = tags.SCALARS | {bytes}
 
 def may_change_inside(session: CtxSession) -> bool:
     """Whether *session* was read from a cookie and holds a value that can change inside."""
-    return session.received is not None and not FIXED.issuperset(map(type, dict.values(session)))
+    if session.received is None and session.reread is None:
+        return False
+    return not FIXED.issuperset(map(type, dict.values(session)))
 
 
 def changed_inside(session: CtxSession, encode: tags.Encode, original: tags.Tag) -> tuple[str, ...]:
@@ -38,6 +41,46 @@ def changed_inside(session: CtxSession, encode: tags.Encode, original: tags.Tag)
         if (name in before) != (name in now)
         or as_json(before[name], encode, original) != as_json(now[name], encode, original)
     )
+
+
+def changed_as_written(session: CtxSession, serializer: t.Any) -> tuple[str, ...]:
+    """As :func:`changed_inside`, by a *serializer* or a JSON provider of the app's own.
+
+    The cookie is read once more: what it said is compared with what is there, both as the
+    serializer writes them. One that writes the same otherwise each time, as what encrypts
+    does, shows no change.
+    """
+    now, before = dict(dict.items(session)), as_it_came(session, serializer)
+    names = [*filter(partial(_differs, serializer, before, now), {**before, **now})]
+    if not names:
+        return ()
+    once_more = as_it_came(session, serializer)
+    return tuple(str(n) for n in names if not _differs(serializer, before, once_more, n))
+
+
+def as_it_came(session: CtxSession, serializer: t.Any) -> dict[str, t.Any]:
+    """The values that the cookie of *session* said, made anew."""
+    if session.reread is not None:
+        return dict(session.reread() or ())
+    return {} if session.received is None else dict(serializer.loads(session.received[0]) or ())
+
+
+def _differs(
+    serializer: t.Any, one: t.Mapping[str, t.Any], other: t.Mapping[str, t.Any], name: str
+) -> bool:
+    if name not in one or name not in other:
+        return (name in one) != (name in other)
+    return _written(serializer, name, one[name]) != _written(serializer, name, other[name])
+
+
+def _written(serializer: t.Any, name: str, value: t.Any) -> str | bytes | None:
+    if type(value) in FIXED:
+        return repr(value)
+    try:
+        text: str | bytes = serializer.dumps({name: value})
+    except Exception:  # whatever the app's own raises: it can't be saved
+        return None
+    return text
 
 
 def as_json(value: t.Any, encode: tags.Encode, original: tags.Tag) -> str | None:

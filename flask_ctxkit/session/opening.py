@@ -167,6 +167,7 @@ class OpeningInterface(SigningInterface):
         max_age = int(app.permanent_session_lifetime.total_seconds())
         if limits is None and not self.leeway and self.revoker is None:
             session = self.session_class(serializer.loads(text, max_age=max_age))
+            self._keep(session, serializer, text, max_age)
             give(app, "open", "valid")
             return session
         limits = limits or Timeouts()
@@ -174,6 +175,7 @@ class OpeningInterface(SigningInterface):
             serializer, text, max_age=limits.max_age(max_age), leeway=self.leeway
         )
         session = self.session_class(values)
+        self._keep(session, serializer, text, max_age)
         if opened is not None and opened.signed_at is not None:
             over = limits.ended(session, opened.signed_at, int(time.time()))
             if over is not None:
@@ -185,6 +187,11 @@ class OpeningInterface(SigningInterface):
                     return self._admit_plain(app, self.revoker, session, opened.signed_at)
         give(app, "open", "valid")
         return session
+
+    @staticmethod
+    def _keep(session: SecureCookieSession, serializer: t.Any, text: str, max_age: int) -> None:
+        if isinstance(session, CtxSession):
+            session.reread = partial(plain.again, serializer, text, max_age=max_age)
 
     def _admit_plain(
         self, app: Flask, revoker: Revoker, session: CtxSession, signed_at: int

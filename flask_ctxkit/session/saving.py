@@ -145,9 +145,9 @@ class SavingInterface(OpeningInterface):
     def _changed_inside(self, session: CtxSession) -> tuple[str, ...]:
         try:
             encode = self._cache.current_encode()
-            if encode is None:
-                return ()
-            return nested.changed_inside(session, encode, self.serializer.tag)
+            if encode is not None and session.reread is None:
+                return nested.changed_inside(session, encode, self.serializer.tag)
+            return nested.changed_as_written(session, self.serializer)
         except Exception as own:  # this is watching: the response goes out all the same
             self._judge.failed(own)
             return ()
@@ -250,13 +250,19 @@ class SavingInterface(OpeningInterface):
         if code == "reissued" and isinstance(session, CtxSession):
             if not limits.lacks_begin(session):
                 return self.signed_anew(app, session)
-            if session.received is not None:
+            if session.received is not None or session.reread is not None:
                 # Only the begin is added; what changed inside a value stays unsaved.
-                written = CtxSession(values_in(session.received[0]))
+                written = CtxSession(self._values_of(session))
                 written.opening, written.received = session.opening, session.received
                 session = written
         limits.begin(session, int(time.time()))
         return self.dumps(app, session)
+
+    @staticmethod
+    def _values_of(session: CtxSession) -> t.Any:
+        if session.reread is not None:
+            return session.reread()
+        return {} if session.received is None else values_in(session.received[0])
 
     def _within_budget(self, cookie: Cookie, expires: datetime | None) -> list[Cookie]:
         if budget.fits(cookie, expires):

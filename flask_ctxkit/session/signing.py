@@ -123,8 +123,7 @@ class SigningInterface(SecureCookieSessionInterface):
     def signed_anew(self, app: Flask, session: CtxSession, now: int | None = None) -> str:
         """The cookie that *session* came with, signed with the current key of *app*.
 
-        What changed in the session since is not in it; but where Flask's own serializer is
-        used, there is only the session to write.
+        What changed in the session since is not in it.
 
         :param now: the time to sign it with, in seconds since 1970; the present one if None.
         """
@@ -132,6 +131,8 @@ class SigningInterface(SecureCookieSessionInterface):
         if self.encryption is not None:
             text = self._json(session) if received is None else received[0]
             return self._encrypted(app, self.encryption, text, now)
+        if session.reread is not None:
+            return self.dumps(app, CtxSession(session.reread()))
         if keys is None or received is None:
             return self.dumps(app, session)
         return codec.seal(received[1], keys, now=int(time.time()) if now is None else now)

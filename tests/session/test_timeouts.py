@@ -382,6 +382,16 @@ def test_the_timeouts_hold_for_flasks_own_serializer_too() -> None:
     assert site.values(101) == {}
 
 
+def test_signing_anew_saves_no_nested_change_of_flasks_own_serializer_either() -> None:
+    """What is told as not saved is not saved."""
+    for timeouts in ({"idle": 100}, {"idle": 100, "absolute": 500}):
+        site = Site(Own(), **timeouts)
+        site.go("/write")
+        assert site.signs("/nest", 50)
+        assert "nested-change" in site.codes
+        assert site.values()["cart"] == [1]
+
+
 def test_leeway_forgives_no_wrong_signature_and_no_age() -> None:
     for serializer in (None, Own()):
         site = Site(serializer, leeway=60)

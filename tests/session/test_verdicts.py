@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import sys
 import threading
 import typing as t
+from functools import partial
 from unittest import mock
 
 import pytest
 from flask import Flask, session, stream_with_context
+from flask.json.provider import DefaultJSONProvider
+from flask.json.tag import JSONTag, TaggedJSONSerializer
 from itsdangerous import Signer, URLSafeSerializer, URLSafeTimedSerializer
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -345,6 +349,143 @@ def test_a_nested_change_is_saved_on_request() -> None:
 
     visit.go(look, cookie)
     assert visit.last().code == "unchanged"
+
+
+class SetTag(JSONTag):
+    __slots__ = ()
+    key = " s"
+
+    def check(self, value: t.Any) -> bool:
+        return isinstance(value, set)
+
+    def to_json(self, value: t.Any) -> t.Any:
+        return [*value]
+
+    def to_python(self, value: t.Any) -> t.Any:
+        return set(value)
+
+
+class OwnProvider(DefaultJSONProvider):
+    def dumps(self, obj: t.Any, **kwargs: t.Any) -> str:
+        return super().dumps(obj, **kwargs)
+
+
+class ReadsItself(DefaultJSONProvider):
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        return super().loads(s, **kwargs)
+
+
+class Signs(CtxSessionInterface):
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        return super().get_signing_serializer(app)
+
+
+class Unlike:
+    """Writes the same otherwise each time, as what encrypts does."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def dumps(self, value: t.Any) -> str:
+        self.count += 1
+        return json.dumps([self.count, value])
+
+    def loads(self, text: str) -> t.Any:
+        return json.loads(text)[1]
+
+
+def with_tag(visit: Visit) -> None:
+    serializer = TaggedJSONSerializer()
+    serializer.register(SetTag)
+    visit.interface.serializer = serializer
+
+
+def with_provider(visit: Visit, cls: type[DefaultJSONProvider]) -> None:
+    visit.app.json = cls(visit.app)
+
+
+def with_serializer(visit: Visit, serializer: t.Any) -> None:
+    visit.interface.serializer = serializer
+
+
+def with_class(visit: Visit) -> None:
+    visit.interface = visit.app.session_interface = Signs()
+    visit.interface.on_verdict = visit.verdicts.append
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        with_tag, partial(with_provider, cls=OwnProvider), partial(with_provider, cls=ReadsItself),
+        partial(with_serializer, serializer=json), with_class,
+    ],
+)  # fmt: skip
+def test_a_nested_change_is_noticed_whoever_writes_the_session(
+    change: t.Callable[[Visit], None],
+) -> None:
+    """Also where the app has tags, a provider, a serializer or a signer of its own."""
+    visit = Visit()
+    change(visit)
+
+    def fill() -> str:
+        session.update(cart=[1], other=["é"], n=1)
+        return ""
+
+    def add() -> str:
+        session["cart"].append(2)
+        return ""
+
+    def look() -> str:
+        return repr(sorted(session["cart"]) + session["other"])
+
+    cookie = dict(visit.go(fill))["Set-Cookie"].partition(";")[0]
+    visit.go(look, cookie)
+    assert visit.last().code == "unchanged"
+    assert "Set-Cookie" not in dict(visit.go(add, cookie))
+    assert (visit.last().code, visit.last().evidence["keys"]) == ("nested-change", ("cart",))
+    visit.interface.nested = "save"
+    cookie = dict(visit.go(add, cookie))["Set-Cookie"].partition(";")[0]
+    assert visit.last().code == "nested-saved"
+    bodies: list[str] = []
+    visit.go(lambda: bodies.append(look()) or "", cookie)  # type: ignore[func-returns-value]
+    assert bodies == ["[1, 2, 'é']"]
+    visit.interface.nested = "off"
+    visit.go(add, cookie)
+    assert visit.last().code == "unchanged"
+
+
+def test_a_set_that_was_only_read_is_no_nested_change() -> None:
+    visit = Visit()
+    with_tag(visit)
+
+    def fill() -> str:
+        session["words"] = {str(n) for n in range(50)}
+        return ""
+
+    def add() -> str:
+        session["words"].add("one more")
+        return ""
+
+    cookie = dict(visit.go(fill))["Set-Cookie"].partition(";")[0]
+    visit.go(lambda: str(len(session["words"])), cookie)
+    assert visit.last().code == "unchanged"
+    visit.go(add, cookie)
+    assert visit.last().code == "nested-change"
+
+
+def test_a_serializer_that_never_writes_the_same_raises_no_false_alarm() -> None:
+    """Nothing can be told of it, so nothing is."""
+    visit = Visit()
+    with_serializer(visit, Unlike())
+
+    def fill() -> str:
+        session["cart"] = [1]
+        return ""
+
+    cookie = dict(visit.go(fill))["Set-Cookie"].partition(";")[0]
+    visit.go(lambda: str(session["cart"]), cookie)
+    assert visit.last().code == "unchanged"
+    assert visit.interface.failures == 0
 
 
 def test_nested_changes_can_be_left_alone() -> None:
