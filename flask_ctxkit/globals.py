@@ -14,8 +14,8 @@ if t.TYPE_CHECKING:
     from .state import State
 
 OURS: t.Final = "_ctxkit"
-"""The one name on ``g`` that is the kit's: the scope of its context stands there. All names that
-begin like it are left out where ``g`` is shown or copied."""
+"""The one name on ``g`` that is the kit's: the scope of its context stands there. It is left out
+where ``g`` is shown or copied."""
 
 
 def kit_or_none() -> State | None:

@@ -292,7 +292,7 @@ def _values_of(g: t.Any, wanted: t.Any) -> dict[str, t.Any]:
         present = set(g)
         names = [name for name in wanted if name in present]
     # What is opened in a context belongs to it alone.
-    return {str(name): g.get(name) for name in names if not name.startswith(OURS)}
+    return {str(name): g.get(name) for name in names if name != OURS}
 
 
 def _name(function: t.Any) -> str:

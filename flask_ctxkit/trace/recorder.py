@@ -10,6 +10,7 @@ import secrets
 import threading
 import traceback
 import typing as t
+from pathlib import Path
 
 from flask.sessions import NullSession
 from werkzeug.wsgi import ClosingIterator
@@ -51,6 +52,8 @@ TRIALS: t.Final = 200
 MESSAGE: t.Final = 500
 """The most characters that are kept of an exception's message."""
 
+_HOME: t.Final = str(Path(__file__).parents[1]) + os.sep
+"""The kit's own files, whose frames are no help to the user."""
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
 _NO_PAIRS: t.Final[list[tuple[str, str]]] = []
@@ -383,7 +386,7 @@ class Recorder:
         frames = [
             f"{short_path(frame.filename)}:{frame.lineno} {frame.name}"
             for frame in traceback.extract_tb(error.__traceback__)[-FRAMES:]
-            if "flask_ctxkit" not in frame.filename
+            if not frame.filename.startswith(_HOME)
         ]
         outside = [f for f in frames if not f.startswith(("flask/", "werkzeug/"))]
         innermost = (outside or frames or [""])[-1].partition(" ")[0]

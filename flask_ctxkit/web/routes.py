@@ -259,7 +259,7 @@ def _live_state(contexts: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
 def _pool_state(pools: t.Sequence[t.Mapping[str, t.Any]]) -> list[t.Any]:
     return [
         (
-            row["name"], row["taken"], row["limit"], row["held"], row["waiting"],
+            row["name"], row["taken"], row["limit"], row["held"], row["waiting"], row["cursors"],
             [(holder["unit"]["key"], holder["where"]) for holder in row["holders"]],
         )
         for row in pools

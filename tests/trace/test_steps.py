@@ -664,3 +664,19 @@ def test_signals_are_told_with_who_listens() -> None:
         assert [r.rpartition(".")[2] for r in receivers] == ["listener"]
     (block,) = of(trace, "signal")
     assert [name.rpartition(".")[2] for name in block.members] == ["listener"]
+
+
+def test_a_project_that_is_called_like_the_kit_has_its_frames() -> None:
+    """Only the kit's own files are left out: a clone of it holds an example, and tests."""
+    app = Flask(__name__)
+    app.config.update(CTXKIT_TRACE=True)
+    CtxKit(app)
+    names: dict[str, t.Any] = {}
+    exec(compile("def boom():\n    1 / 0", "/home/ada/flask_ctxkit/shop.py", "exec"), names)
+    app.get("/")(names["boom"])
+    assert app.test_client().get("/").status_code == 500
+    [trace] = app.extensions["ctxkit"].store.newest()
+    assert trace.exception is not None
+    assert trace.exception.where is not None
+    assert trace.exception.where.endswith("shop.py:2")
+    assert not any("functions.py" in frame for frame in trace.exception.frames)

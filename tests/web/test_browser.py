@@ -263,6 +263,26 @@ def test_the_overview_follows_by_itself_and_can_be_paused(
     page.get_by_role("link", name="GET /login").wait_for()
 
 
+def test_a_link_that_is_pressed_while_the_page_follows_is_still_followed(
+    site: Site, open_page: Callable[..., Page]
+) -> None:
+    """What is shown is not swapped between the press and the release."""
+    page = open_page()
+    page.goto(f"{site.pages}/")
+    site.visit("/cart")
+    link = page.get_by_role("link", name="GET /cart")
+    link.wait_for()
+    box = link.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 5, box["y"] + box["height"] / 2)
+    with page.expect_response(lambda answer: answer.status == 200 and "since=" in answer.url):
+        page.mouse.down()
+        site.visit("/login")
+    page.wait_for_timeout(200)
+    page.mouse.up()
+    page.wait_for_url("**/_ctx/requests/*")
+
+
 def test_a_running_request_shows_where_it_is(site: Site, open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.goto(f"{site.pages}/live")

@@ -56,6 +56,13 @@
     const at = document.activeElement;
     return at && at.closest("[data-live]") && at.matches("input, select, textarea");
   };
+  // What is swapped between press and release takes the click with it.
+  let pressed = false;
+  document.addEventListener("pointerdown", () => { pressed = true; });
+  for (const released of ["pointerup", "pointercancel"]) {
+    document.addEventListener(released, () => setTimeout(() => { pressed = false; }));
+  }
+  document.addEventListener("pointermove", (event) => { if (!event.buttons) pressed = false; });
   const poll = async () => {
     if (paused || document.hidden || busy()) return schedule();
     const url = new URL(location.href);
@@ -64,7 +71,8 @@
     try {
       const response = await fetch(url, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (response.status === 200) {
-        swap(new DOMParser().parseFromString(await response.text(), "text/html"));
+        const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+        if (!pressed) swap(fresh); // else the next answer has it too
       } else if (response.status !== 204) {
         throw new Error(String(response.status));
       }
