@@ -213,7 +213,7 @@ def _sign(app: Flask, interface: CtxSessionInterface, text: str) -> Row:
     nowhere.max_cookie_size = 0  # its size is told below
     expires = interface.get_expiration_time(app, session)
     nowhere.set_cookie(name, value, expires=expires, **interface.cookie_attributes(app))
-    ring = interface.keyring(app)
+    ring = interface.outer_keyring(app)
     return {
         "cookie": name,
         "value": value,

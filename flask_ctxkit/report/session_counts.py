@@ -143,7 +143,7 @@ def keys(app: Flask, counted: Tally | None) -> list[Row] | None:
     if reader_of(interface) == "other":
         return None
     found = interface if isinstance(interface, CtxSessionInterface) else CtxSessionInterface()
-    ring = found.keyring(app)
+    ring = found.outer_keyring(app)
     if ring is None:
         return [] if not app.secret_key else None
     now, totals = int(time.time()), {} if counted is None else counted.totals()

@@ -10,7 +10,7 @@ from itsdangerous import BadPayload, BadSignature
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
-from . import diagnosis, plain, split
+from . import codec, diagnosis, plain, split
 from .cookie import SentCookie
 from .judge import Judge
 from .mapping import ABSENT_CLASS, SESSION_CLASS, CtxSession, pend
@@ -151,41 +151,82 @@ class OpeningInterface(SigningInterface):
             return self.session_class()
         if self.size == "split":
             text = split.join(text, name, request.cookies)[0]
+        cookie = self._outside(app, request, name)
         try:
-            return self._load_plain(app, serializer, text)
+            return self._load_plain(app, serializer, text, cookie)
         except BadSignature as error:
-            give(app, "open", diagnosis.plain_refusal(error))
+            code = diagnosis.plain_refusal(error)
+            self._tell_plain(app, cookie, code, plain.when(error, self._plain_age(app)))
             return self.session_class()
-        except BadPayload:
-            give(app, "open", "undecodable")
+        except BadPayload as error:
+            unread = codec.malformed("json", error.original_error or error)
+            self._tell_plain(app, cookie, "undecodable", {}, unread)
             if self.strict:
                 raise
             return self.session_class()
 
-    def _load_plain(self, app: Flask, serializer: t.Any, text: str) -> SecureCookieSession:
-        give, limits = self._judge.give, self.timeouts
+    def _plain_age(self, app: Flask) -> int:
         max_age = int(app.permanent_session_lifetime.total_seconds())
+        return max_age if self.timeouts is None else self.timeouts.max_age(max_age)
+
+    def _outside(self, app: Flask, request: Request, name: str) -> SentCookie | None:
+        """The cookie whose inside only Flask's serializer reads, where its outside is as the
+        codec knows it: its verdict is then as good as any.
+        """
+        keys = self.outer_keyring(app)
+        if keys is None:
+            return None
+        make = SentCookie if self.size != "split" else SplitCookie
+        age, now = self._plain_age(app), int(time.time())
+        told = partial(self._opened, app)
+        return make(
+            request, None, name, keys, now, age, self.leeway, strict=False, told=told,
+            timeouts=self.timeouts,
+        )  # fmt: skip
+
+    def _tell_plain(
+        self,
+        app: Flask,
+        cookie: SentCookie | None,
+        code: str,
+        evidence: t.Mapping[str, t.Any],
+        error: MalformedPayloadError | None = None,
+    ) -> None:
+        """Give the verdict *code*, or what the outside of *cookie* shows, if that agrees."""
+        verified = None if cookie is None else cookie.verify()
+        refused = code in {"unknown-key", "expired", "future"}
+        if cookie is None or verified is None or (verified.code == "valid") is refused:
+            idle = self.timeouts is not None and self.timeouts.idle == self._plain_age(app)
+            told = "idle" if idle and code == "expired" else code
+            self._judge.give(app, "open", told, proof=lambda: evidence)
+            return
+        if code == "over":
+            cookie.refusal = (code, dict(evidence))
+        self._opened(app, cookie, error)
+
+    def _load_plain(
+        self, app: Flask, serializer: t.Any, text: str, cookie: SentCookie | None
+    ) -> SecureCookieSession:
+        limits, max_age = self.timeouts, self._plain_age(app)
         if limits is None and not self.leeway and self.revoker is None:
             session = self.session_class(serializer.loads(text, max_age=max_age))
             self._keep(session, serializer, text, max_age)
-            give(app, "open", "valid")
+            self._tell_plain(app, cookie, "valid", {})
             return session
         limits = limits or Timeouts()
-        values, opened = plain.loads(
-            serializer, text, max_age=limits.max_age(max_age), leeway=self.leeway
-        )
+        values, opened = plain.loads(serializer, text, max_age=max_age, leeway=self.leeway)
         session = self.session_class(values)
         self._keep(session, serializer, text, max_age)
         if opened is not None and opened.signed_at is not None:
             over = limits.ended(session, opened.signed_at, int(time.time()))
             if over is not None:
-                give(app, "open", over[0], proof=lambda: over[1])
+                self._tell_plain(app, cookie, *over)
                 return self.session_class()
             if isinstance(session, CtxSession):
                 session.opening = opened
                 if self.revoker is not None:
-                    return self._admit_plain(app, self.revoker, session, opened.signed_at)
-        give(app, "open", "valid")
+                    return self._admit_plain(app, self.revoker, session, opened.signed_at, cookie)
+        self._tell_plain(app, cookie, "valid", {})
         return session
 
     @staticmethod
@@ -194,14 +235,22 @@ class OpeningInterface(SigningInterface):
             session.reread = partial(plain.again, serializer, text, max_age=max_age)
 
     def _admit_plain(
-        self, app: Flask, revoker: Revoker, session: CtxSession, signed_at: int
+        self,
+        app: Flask,
+        revoker: Revoker,
+        session: CtxSession,
+        signed_at: int,
+        cookie: SentCookie | None,
     ) -> SecureCookieSession:
         session.users = revoker.users(dict(dict.items(session)))
         ruling = revoker.admit(signed_at, session.users)
         if ruling is None:
-            self._judge.give(app, "open", "valid")
+            self._tell_plain(app, cookie, "valid", {})
             return session
-        self._judge.give(app, "open", ruling.code, proof=lambda: ruling.evidence)
+        if cookie is not None:
+            cookie.ruling = ruling
+            cookie.refusal = (ruling.code, dict(ruling.evidence)) if ruling.refused else None
+        self._tell_plain(app, cookie, ruling.code, ruling.evidence)
         return self.session_class() if ruling.refused else session
 
     def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:

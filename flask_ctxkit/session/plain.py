@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from itsdangerous import SignatureExpired
+from itsdangerous import BadSignature, SignatureExpired
 from itsdangerous.timed import TimedSerializer
 
 from .codec import Verified
@@ -41,6 +41,15 @@ def again(serializer: t.Any, text: str, *, max_age: int) -> t.Any:
     if isinstance(serializer, TimedSerializer):
         return serializer.loads(text)
     return serializer.loads(text, max_age=max_age)
+
+
+def when(error: BadSignature, max_age: int) -> dict[str, t.Any]:
+    """The evidence in the *error* of a cookie that is refused for its time, in seconds."""
+    signed = error.date_signed if isinstance(error, SignatureExpired) else None
+    if signed is None:
+        return {}
+    age = _age(signed)
+    return {"age": age, "limit": max_age} if age >= 0 else {"ahead": -age}
 
 
 def _age(moment: datetime) -> int:

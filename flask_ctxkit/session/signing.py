@@ -67,6 +67,12 @@ class SigningInterface(SecureCookieSessionInterface):
             return None
         return self._ring(app) if self._cache.has_own_tags(self.serializer) else None
 
+    def outer_keyring(self, app: Flask) -> Keyring | None:
+        """The keys for the outside of a cookie, its time and signature: also where only
+        Flask's serializer reads what is inside.
+        """
+        return self._ring(app) if app.secret_key and self._signs_like_flask() else None
+
     def _ring(self, app: Flask) -> Keyring | None:
         cache, secret = self._cache, app.secret_key
         config = (

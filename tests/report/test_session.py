@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 from flask import Flask, Response, copy_current_request_context, session, stream_with_context
+from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface, SessionInterface, SessionMixin
 from werkzeug.test import EnvironBuilder
 
@@ -323,6 +324,17 @@ def test_counts_by_reason_and_key() -> None:
     assert found["story"][0]["severity"] == "warning"
     assert [(k["recent"], k["total"]) for k in found["keys"]] == [(1, 1), (1, 1)]
     assert all(k["last_used"] for k in found["keys"])
+
+
+def test_keys_are_counted_where_the_app_has_tags_of_its_own() -> None:
+    """An old key that is in use must not be said to be unused."""
+    app = shop()
+    app.session_interface.serializer = type("Own", (TaggedJSONSerializer,), {})()  # type: ignore[attr-defined]
+    visit(app, "/cart", signed({"a": 1}, OLD))
+    assert [(key["total"], bool(key["last_used"])) for key in asked(app)["keys"]] == [
+        (0, False),
+        (1, True),
+    ]
 
 
 def test_counts_go_on_while_recording_is_off() -> None:

@@ -26,6 +26,7 @@ from flask_ctxkit.session.headers import Cookie
 from flask_ctxkit.session.interface import CtxSessionInterface
 from flask_ctxkit.session.model import REASONS, Verdict, reason
 from flask_ctxkit.session.suspects import looks_like
+from flask_ctxkit.session.timeouts import Timeouts
 from flask_ctxkit.signals import session_verdict
 
 NOW = 1_700_000_000
@@ -288,6 +289,52 @@ def test_a_serializer_of_the_apps_own_gets_verdicts_too(text: str, code: str) ->
     visit.interface.get_signing_serializer = mine  # type: ignore[method-assign]
     visit.go(read, f"session={text}")
     assert visit.codes[0] == code
+
+
+def bad_key() -> str:
+    return signed(key="other")
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize(
+    ("cookie", "code"),
+    [
+        (signed(), "valid"),
+        (signed(key="old"), "valid-fallback"),
+        (signed(now=NOW - 99), "expired"),
+        (signed(now=NOW + 9), "future"),
+        (bad_key(), "unknown-key"),
+        (signed(salt="session"), "other-settings"),
+        (f"session={bad_key()}; session={signed()}", "duplicate"),
+        (signed()[:-9], "truncated"),
+        ("abcdef", "malformed"),
+        ("1|" + "a" * 128, "foreign"),
+        (signed("{"), "undecodable"),
+    ],
+)
+def test_what_tags_the_app_has_changes_no_verdict(own: bool, cookie: str, code: str) -> None:
+    """Flask's serializer reads the inside then; the outside says as much as ever."""
+    visit = Visit(PERMANENT_SESSION_LIFETIME=60, SECRET_KEY_FALLBACKS=["old"])
+    if own:
+        with_tag(visit)
+    visit.go(read, f"session={cookie.removeprefix('session=')}")
+    told = visit.verdicts[0]
+    assert told.code == code
+    assert "unknown" not in told.message
+    if code == "valid-fallback":
+        key = Keyring.derive("old").current.fingerprint
+        assert told.evidence["key"] == key
+        assert visit.interface.tally.last_used == {key: NOW}
+
+
+def test_a_signer_of_the_apps_own_says_by_which_limit_a_session_ended() -> None:
+    for idle, code in ((50, "idle"), (None, "expired")):
+        visit = Visit(PERMANENT_SESSION_LIFETIME=60)
+        with_class(visit)
+        visit.interface.timeouts = Timeouts(idle=idle)
+        visit.go(read, signed(now=NOW - 99))
+        assert visit.verdicts[0].code == code
+        assert visit.verdicts[0].evidence == {"age": 99, "limit": idle or 60}
 
 
 def test_a_serializer_of_the_apps_own_may_say_that_there_is_no_key() -> None:
