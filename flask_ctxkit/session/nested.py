@@ -10,6 +10,9 @@ from . import tags
 if t.TYPE_CHECKING:
     from .mapping import CtxSession
 
+Write = t.Callable[[t.Any], "str | bytes | None"]
+"""A part of a session as it would be saved, or None if it can't be."""
+
 FIXED: t.Final = tags.SCALARS | {bytes}
 """Types whose values can't change inside."""
 
@@ -74,10 +77,13 @@ def _differs(
 
 
 def _written(serializer: t.Any, name: str, value: t.Any) -> str | bytes | None:
-    if type(value) in FIXED:
-        return repr(value)
+    return repr(value) if type(value) in FIXED else as_written({name: value}, serializer)
+
+
+def as_written(value: t.Any, serializer: t.Any) -> str | bytes | None:
+    """*value* as the app's own *serializer* writes it, or None if that fails."""
     try:
-        text: str | bytes = serializer.dumps({name: value})
+        text: str | bytes = serializer.dumps(value)
     except Exception:  # whatever the app's own raises: it can't be saved
         return None
     return text
@@ -91,17 +97,16 @@ def as_json(value: t.Any, encode: tags.Encode, original: tags.Tag) -> str | None
         return None
 
 
-def unsavable(
-    values: t.Mapping[str, t.Any], encode: tags.Encode, original: tags.Tag
-) -> tuple[str, ...]:
-    """The names in *values* that JSON can't hold."""
-    return tuple(str(n) for n, v in values.items() if as_json({n: v}, encode, original) is None)
+def unsavable(values: t.Mapping[str, t.Any], write: Write) -> tuple[str, ...]:
+    """The names in *values* that can't be saved."""
+    return tuple(str(n) for n, v in values.items() if write({n: v}) is None)
 
 
-def sizes(values: t.Mapping[str, t.Any], encode: tags.Encode, original: tags.Tag) -> dict[str, int]:
-    """How many bytes of JSON each name takes with its value, the largest first."""
+def sizes(values: t.Mapping[str, t.Any], write: Write) -> dict[str, int]:
+    """How many bytes each name takes with its value as it is saved, the largest first."""
     found = {}
     for name, value in values.items():
-        text = as_json({name: value}, encode, original)
-        found[str(name)] = 0 if text is None else len(text.encode(errors="surrogatepass")) - 1
+        text = write({name: value}) or ""
+        raw = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        found[str(name)] = max(len(raw) - 1, 0)  # the brace that the others share
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))

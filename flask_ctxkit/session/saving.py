@@ -22,6 +22,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
     from .judge import Hears
+    from .nested import Write
 
 Nested = t.Literal["tell", "save", "off"]
 
@@ -290,17 +291,17 @@ class SavingInterface(OpeningInterface):
             raise error
 
     def _sizes(self, session: SessionMixin) -> dict[str, int]:
-        encode = self._cache.current_encode()
+        return nested.sizes(dict(session), self._writer())
+
+    def _writer(self) -> Write:
+        own = self._cache.has_own_tags(self.serializer)
+        encode = self._cache.current_encode() if own else None
         if encode is None:
-            return {}
-        return nested.sizes(dict(session), encode, self.serializer.tag)
+            return partial(nested.as_written, serializer=self.serializer)
+        return partial(nested.as_json, encode=encode, original=self.serializer.tag)
 
     def _unsavable(self, session: SessionMixin, error: Exception) -> dict[str, t.Any]:
-        encode = self._cache.current_encode()
-        if encode is None:
-            names: tuple[str, ...] = ()
-        else:
-            names = nested.unsavable(dict(session), encode, self.serializer.tag)
+        names = nested.unsavable(dict(session), self._writer())
         shown = diagnosis.listed(names) or "a value"
         return {"names": shown, "keys": names, "problem": type(error).__name__}
 

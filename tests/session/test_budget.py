@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 import typing as t
@@ -111,6 +112,15 @@ def test_a_session_too_large_raises_and_names_the_largest_keys() -> None:
     assert site.codes[-1] == "too-large"
     assert evidence["size"] > evidence["limit"] == BUDGET
     assert "text (6010 bytes)" in site.verdicts[-1].message
+
+
+@pytest.mark.parametrize("serializer", [json, type("Own", (TaggedJSONSerializer,), {})()])
+def test_a_serializer_of_the_apps_own_names_the_largest_keys_too(serializer: t.Any) -> None:
+    site = Site("error")
+    site.app.session_interface.serializer = serializer  # type: ignore[attr-defined]
+    with pytest.raises(SessionTooLargeError, match=r"Largest keys: text \(601[01] bytes\), small"):
+        site.write(6000)
+    assert site.codes[-1] == "too-large"
 
 
 def test_the_error_holds_its_evidence_and_says_what_to_do() -> None:

@@ -583,8 +583,16 @@ def test_a_nested_value_that_cannot_be_saved_is_a_change_and_calls_no_eq() -> No
     assert visit.last().code == "nested-change"
 
 
-def test_unserializable_names_the_key_and_fails_as_in_flask() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        plain, partial(with_provider, cls=OwnProvider), partial(with_serializer, serializer=json),
+    ],
+)  # fmt: skip
+def test_unserializable_names_the_key_and_fails_as_in_flask(change: t.Any) -> None:
     visit = Visit(TESTING=True)
+    if change is not plain:
+        change(visit)
 
     def put() -> str:
         session["ok"] = 1
