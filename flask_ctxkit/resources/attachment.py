@@ -54,6 +54,9 @@ def _attach(ctx: t.Any, what: str) -> Scope:
     if scope is new:
         _watch_end(ctx)
         _place(ctx, scope)
+        if not internals.is_pushed(ctx):
+            # Popped by another unit since the last look: it may have found nothing to end.
+            scope.end(None)
     return scope
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import itertools
 import logging
@@ -37,7 +38,9 @@ from flask_ctxkit import (
     propagate,
 )
 from flask_ctxkit.internals import ONE_CONTEXT, current_app_context
+from flask_ctxkit.resources import attachment
 from flask_ctxkit.resources.holders import held_by
+from flask_ctxkit.resources.scope import Scope
 
 if t.TYPE_CHECKING:
     from flask_ctxkit.resources.resource import Resource
@@ -496,8 +499,6 @@ def test_an_app_without_the_kit_is_a_clear_error() -> None:
 
 def test_work_that_outlives_its_request_is_a_clear_error() -> None:
     """A thread that inherited the context sees it after its end; nothing is opened there."""
-    import contextvars
-
     app, kit = make()
     log: Log = []
     db = logged(kit, log)
@@ -548,8 +549,6 @@ def test_work_that_runs_elsewhere_closes_what_it_opens(trace: bool, teardown: bo
 
 def test_threads_that_share_a_context_open_it_once() -> None:
     """One opens, and the others wait for it."""
-    import contextvars
-
     app, kit = make()
     opened: Log = []
 
@@ -573,8 +572,6 @@ def test_threads_that_share_a_context_open_it_once() -> None:
 
 def test_where_opening_fails_the_next_one_tries() -> None:
     """A failure is raised where it happened, and kept nowhere."""
-    import contextvars
-
     app, kit = make()
     tries = iter([OSError("first"), OSError("second")])
 
@@ -606,8 +603,6 @@ def test_where_opening_fails_the_next_one_tries() -> None:
 
 def test_the_context_ends_while_a_thread_opens_it() -> None:
     """What comes too late is closed at once, and whoever asked is told."""
-    import contextvars
-
     app, kit = make()
     log: Log = []
     begun, go_on = threading.Event(), threading.Event()
@@ -637,8 +632,6 @@ def test_the_context_ends_while_a_thread_opens_it() -> None:
 
 def test_threads_that_race_with_the_end(quick_switches: None) -> None:
     """Whatever is opened is closed once, and who comes too late is told, at any moment."""
-    import contextvars
-
     app, kit = make()
     numbers, opened, closed = itertools.count(), list[int](), list[int]()
 
@@ -672,6 +665,36 @@ def test_threads_that_race_with_the_end(quick_switches: None) -> None:
     assert set(errors) <= {ClosedContextError}
 
 
+@both
+def test_a_context_that_ends_between_two_looks(
+    trace: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread saw it pushed, and it was popped before the thread noted anything on it."""
+    app, kit = make(trace=trace)
+    looked, popped = threading.Event(), threading.Event()
+    opened, closed = list[object](), list[object]()
+
+    def open_it() -> object:
+        opened.append(object())
+        return opened[-1]
+
+    def dawdle(tallies: t.Any, ctx: t.Any) -> Scope:
+        looked.set()
+        assert popped.wait(20)
+        return Scope(tallies, ctx)
+
+    thing = kit.resource("thing", open_it, closed.append)
+    monkeypatch.setattr(attachment, "Scope", dawdle)
+    with ThreadPoolExecutor(1) as pool:
+        with app.app_context():
+            asked = pool.submit(contextvars.copy_context().run, thing)
+            assert looked.wait(20)
+        popped.set()
+        with pytest.raises(ClosedContextError, match="context ended while thing was opened"):
+            asked.result(20)
+    assert opened == closed != []
+
+
 def test_opening_it_needs_itself() -> None:
     """A clear error, and no deadlock; also through another one, and through another thread."""
     app, kit = make()
@@ -688,8 +711,6 @@ def test_opening_it_needs_itself() -> None:
 
 def test_two_threads_that_wait_for_each_other() -> None:
     """Each opens what the other one needs: at least one is told, and both go on."""
-    import contextvars
-
     app, kit = make()
     names: dict[str, Resource[t.Any]] = {}
     meet = threading.Barrier(2)
@@ -876,8 +897,6 @@ def test_every_step_is_on_the_trace() -> None:
 
 def test_a_unit_that_shares_the_context_is_told_with_what_it_opens() -> None:
     """Not the one that pushed it."""
-    import contextvars
-
     app, kit = make(trace=True)
     mine, theirs = kit.resource("mine", object), kit.resource("theirs", object)
     with app.app_context():
