@@ -196,6 +196,7 @@ def plain_event(event: Event) -> dict[str, t.Any]:
         "depth": event.depth,
         "members": event.members,
         "note": event.note,
+        "parameters": event.parameters,
         "error": _error(event.error),
         "g": _change(event.g),
         "session": _change(event.session),

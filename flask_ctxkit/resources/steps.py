@@ -10,6 +10,7 @@ from ..globals import kit_or_none
 from ..units import thread_ident
 
 if t.TYPE_CHECKING:
+    from ..redact import Captured
     from ..units import Unit
 
 now: t.Final = time.perf_counter_ns
@@ -22,7 +23,8 @@ class Step:
     """Something that was done with a resource, from ``start`` to ``end`` by :func:`now`.
 
     ``name`` is what a trace shows: "open db", or the text of a statement. ``where`` is the
-    "file:line" that asked for it; ``note`` what else there is to say, without values.
+    "file:line" that asked for it; ``note`` what else there is to say, without values;
+    ``parameters`` the captured ones of a statement.
     """
 
     action: Action
@@ -32,6 +34,7 @@ class Step:
     end: int
     error: BaseException | None = None
     note: str | None = None
+    parameters: Captured = None
 
 
 def is_watched() -> bool:

@@ -180,6 +180,7 @@ def _event(index: int, step: Noted, started: int, depth: int, response: Response
         depth=depth,
         members=told.members,
         note=told.note,
+        parameters=told.parameters,
         error=told.error,
         g=_change(g),
         session=_change(session),

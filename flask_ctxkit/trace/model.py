@@ -80,7 +80,7 @@ class Event:
     ``where`` is "file:line" of the definition; ``source`` who owns it ("this app",
     "blueprint shop", or the distribution's name of an extension); ``members`` names what
     ran inside a block that can't be timed singly; ``depth`` is 1 for an event inside
-    another, 2 inside that, and so on.
+    another, 2 inside that, and so on; ``parameters`` are the captured ones of a statement.
     """
 
     index: int
@@ -95,6 +95,7 @@ class Event:
     depth: int = 0
     members: tuple[str, ...] = ()
     note: str | None = None
+    parameters: Captured = None
     error: Error | None = None
     g: Change = field(default_factory=Change)
     session: Change = field(default_factory=Change)

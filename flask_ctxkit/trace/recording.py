@@ -55,6 +55,7 @@ class Remark(t.NamedTuple):
     error: Error | None = None
     note: str | None = None
     members: tuple[str, ...] = ()
+    parameters: Captured = None
 
 
 ANSWERED: t.Final = Remark("answered")

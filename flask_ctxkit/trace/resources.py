@@ -10,6 +10,7 @@ from .recording import Remark
 from .site import Site
 
 if t.TYPE_CHECKING:
+    from .model import Captured
     from .recorder import Recorder
 
 SITES: t.Final = 1000
@@ -31,6 +32,8 @@ class Told(t.Protocol):
     def error(self) -> BaseException | None: ...
     @property
     def note(self) -> str | None: ...
+    @property
+    def parameters(self) -> Captured: ...
 
 
 class ResourceSteps:
@@ -49,9 +52,10 @@ class ResourceSteps:
             remark = None
             if told.error is not None:
                 recording.odd = True
-                remark = Remark("raised", self._recorder.describe(told.error), told.note)
+                raised = self._recorder.describe(told.error)
+                remark = Remark("raised", raised, told.note, parameters=told.parameters)
             elif told.note is not None:
-                remark = Remark(note=told.note)
+                remark = Remark(note=told.note, parameters=told.parameters)
             site = self._site(told.name, told.where)
             recording.add((site, told.start, told.end, None, remark))
         except BaseException as own:

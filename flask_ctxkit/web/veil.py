@@ -170,10 +170,11 @@ def veiled(trace: Trace) -> Trace:
 
 
 def _event(event: Event) -> Event:
-    if not (event.g or event.session or event.response or event.error):
+    if not (event.g or event.session or event.response or event.error or event.parameters):
         return event
     return replace(
         event,
+        parameters=without_values(event.parameters),
         g=_change(event.g),
         session=_change(event.session),
         response=ResponseChange(*_sides(event.response), status=event.response.status)

@@ -1,4 +1,4 @@
-"""What a SqlHelper does stands on the trace of the context that asked, and no value with it."""
+"""What a SqlHelper does stands on the trace of the context that asked, and no secret with it."""
 
 from __future__ import annotations
 
@@ -279,7 +279,49 @@ def test_savepoints_are_told_by_the_lines_of_their_blocks(db: Helper, watched: W
     ]  # fmt: skip
 
 
-def test_no_value_is_ever_told(db: Helper, watched: Watched) -> None:
+def test_parameters_are_told_to_who_may_see_values(db: Helper, watched: Watched) -> None:
+    """Captured like anything of the user's: bounded, and without secrets that have a name."""
+
+    def view() -> None:
+        db.execute("insert into tea values (?)", "green")
+        db.executemany("insert into tea values (:name)", [{"name": "oolong"}, {"name": "black"}])
+        db.fetchall("select * from tea where name = :token and 1 = :n", {"token": "mint", "n": 1})
+        db.fetchall("select ? as password, ?", "mint", 5)
+        db.fetchall("select name from tea")
+
+    events = [event for event in watched.run(view) if event.name[:6] in {"insert", "select"}]
+    shown: list[t.Any] = [event.parameters for event in events]
+    first, many, named, secret, none = shown
+    assert first["$items"] == ["green"]
+    assert many == [{"name": "oolong"}, {"name": "black"}]
+    assert (named["n"], named["token"]["$hidden"]) == (1, 'name contains "token"')
+    assert secret["$hidden"] == 'name contains "password"'
+    assert none is None
+    assert "mint" not in repr(watched.trace)
+
+
+@pytest.mark.parametrize("may_see", [True, False])
+def test_who_may_only_look_sees_the_shape_of_parameters(db: Helper, *, may_see: bool) -> None:
+    """And neither pages nor JSON hold a value for them."""
+    watched = Watched(CTXKIT_VALUES=may_see, CTXKIT_PAGES=True, CTXKIT_TOKEN="look-" + "a" * 32)
+    watched.run(lambda: db.execute("insert into tea values (?)", "lapsang"))
+    client = watched.app.test_client()
+    asked = {"Authorization": f"Bearer {watched.app.config['CTXKIT_TOKEN']}"}
+    for suffix in ("", ".json"):
+        page = client.get(f"/_ctx/requests/{watched.trace.id}{suffix}", headers=asked)
+        assert page.status_code == 200
+        assert "1 parameter: str[7]" in page.text
+        assert ("lapsang" in page.text) is may_see
+
+
+def test_a_large_parameter_is_bounded(db: Helper, watched: Watched) -> None:
+    """A file that is stored takes no more room than any captured text."""
+    rows = [("x" * 100_000,)] * 1000
+    events = watched.run(lambda: db.executemany("insert into tea values (?)", rows))
+    assert len(json.dumps([event.parameters for event in events])) < 30_000
+
+
+def test_no_secret_is_ever_told(db: Helper, watched: Watched) -> None:
     """Not as a parameter, in the text, in a comment, in a row, nor in what a server answers."""
     secret = "hunter2hunter2"
 

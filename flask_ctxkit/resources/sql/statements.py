@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ...globals import kit_or_none
@@ -11,7 +12,7 @@ from ..steps import Step, now, tell
 from .wording import ordinal, text_of
 
 if t.TYPE_CHECKING:
-    from ...redact import Redactor
+    from ...redact import Captured, Redactor
     from .wording import Dialect
 
 REPEATS: t.Final = "_ctxkit_statements"
@@ -19,6 +20,7 @@ REPEATS: t.Final = "_ctxkit_statements"
 COUNTED: t.Final = 1000
 """Different statements that are counted in one context."""
 _LARGEST: t.Final = 2**62
+_WORD: t.Final = re.compile(r"\w+")
 
 
 Failed = t.Callable[[str, BaseException], None]
@@ -36,6 +38,7 @@ class Statement:
         "_busy",
         "_note",
         "_own_failure",
+        "_parameters",
         "_site",
         "_start",
         "_text",
@@ -45,11 +48,19 @@ class Statement:
     )
 
     def __init__(
-        self, sql: object, dialect: Dialect, shape: str, redactor: Redactor, failed: Failed
+        self,
+        sql: object,
+        dialect: Dialect,
+        shape: str,
+        parameters: t.Sequence[object],
+        *,
+        redactor: Redactor,
+        failed: Failed,
     ) -> None:
         self._own_failure = failed
         self._text = redactor.text(text_of(sql, dialect))
         self._note = shape
+        self._parameters = _captured(redactor, self._text, parameters)
         # Not when it is told: what its context closes is told when the request is off the stack.
         self._times = _times(self._text)
         self._site = str(caller())
@@ -92,7 +103,8 @@ class Statement:
         try:
             end = self._start + self._busy
             note = self._notes()
-            tell(Step("statement", self._text, self._site, self._start, end, error, note))
+            site, parameters = self._site, self._parameters
+            tell(Step("statement", self._text, site, self._start, end, error, note, parameters))
         except BaseException as own:
             self._own_failure("statement", own)
 
@@ -113,10 +125,26 @@ def begin(
         return None
     try:
         told = shape(parameters[0]) if parameters else "no parameters"
-        return Statement(sql, dialect, told, kit.redactor, kit.recorder.failed)
+        return Statement(
+            sql, dialect, told, parameters, redactor=kit.redactor, failed=kit.recorder.failed
+        )
     except BaseException as own:
         kit.recorder.failed("statement", own)
         return None
+
+
+def _captured(redactor: Redactor, text: str, parameters: t.Sequence[object]) -> Captured:
+    """A captured copy of what a statement was given, for those who may see values.
+
+    Parameters by position have no names that would tell a secret, so all of them are hidden
+    where the statement names one: ``UPDATE users SET password = ?``.
+    """
+    if not parameters:
+        return None
+    name = "parameters"
+    if type(parameters[0]) is not dict:
+        name = next(filter(redactor.secret_name, _WORD.findall(text)), name)
+    return redactor.capture(name, parameters[0])
 
 
 def _times(text: str) -> int:
