@@ -335,6 +335,14 @@ class Config:
                 'CTXKIT_TOKEN. Set a token, or CTXKIT_PAGES = "auto".',
                 key="CTXKIT_TOKEN",
             )
+        fallbacks = mapping.get("SECRET_KEY_FALLBACKS")
+        if config.session_interface and fallbacks and isinstance(fallbacks, (str, bytes)):
+            raise ConfigError(
+                "SECRET_KEY_FALLBACKS is one text, and Flask takes each of its characters for a "
+                "key, with which anybody could sign a session. Put the old keys into a list: "
+                'SECRET_KEY_FALLBACKS = ["..."].',
+                key="SECRET_KEY_FALLBACKS",
+            )
         if config.session_encrypt_read_signed_until is not None and not config.session_encrypt:
             raise ConfigError(
                 "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL has no effect, since sessions are not "

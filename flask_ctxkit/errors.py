@@ -22,7 +22,8 @@ class CtxKitError(Exception):
 
 
 class ConfigError(CtxKitError):
-    """A ``CTXKIT_`` key is unknown, of the wrong type, or out of its range.
+    """A ``CTXKIT_`` key is unknown, of the wrong type, or out of its range; or
+    ``SECRET_KEY_FALLBACKS`` is one text.
 
     Raised by :meth:`~flask_ctxkit.CtxKit.init_app`, never in a request.
     """

@@ -164,6 +164,33 @@ def test_a_secret_in_the_wrong_place_is_not_told() -> None:
         assert secret not in f"{caught.value} {caught.value.evidence}"
 
 
+@pytest.mark.parametrize("keys", ["old-key", b"old-key"])
+def test_fallback_keys_in_one_text_are_refused(keys: str | bytes) -> None:
+    """Flask would take each character for a key, with which anybody could sign a session."""
+    app = Flask("careless")
+    app.config["SECRET_KEY_FALLBACKS"] = keys
+    with pytest.raises(ConfigError, match="into a list") as caught:
+        CtxKit(app)
+    assert "old-key" not in str(caught.value)
+    app.config["SECRET_KEY_FALLBACKS"] = ["old-key"]
+    CtxKit(app)
+
+
+def test_no_fallback_keys_are_none_in_any_spelling() -> None:
+    """An environment variable that is not set comes as an empty text."""
+    for number, keys in enumerate(("", b"", None, (), [])):
+        app = Flask(f"none{number}")
+        app.config["SECRET_KEY_FALLBACKS"] = keys
+        CtxKit(app)
+
+
+def test_fallback_keys_are_nobodys_business_where_the_sessions_are_not_the_kits() -> None:
+    """What another session interface makes of them is not known."""
+    app = Flask("other")
+    app.config.update(SECRET_KEY_FALLBACKS="old", CTXKIT_SESSION_INTERFACE=False)
+    CtxKit(app)
+
+
 def test_a_refused_app_is_left_as_it_was() -> None:
     """It can be corrected and registered."""
     app = Flask("wrong")
