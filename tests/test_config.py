@@ -178,7 +178,8 @@ def test_fallback_keys_in_one_text_are_refused(keys: str | bytes) -> None:
 
 def test_no_fallback_keys_are_none_in_any_spelling() -> None:
     """An environment variable that is not set comes as an empty text."""
-    for number, keys in enumerate(("", b"", None, (), [])):
+    spellings: list[t.Any] = ["", b"", None, (), []]
+    for number, keys in enumerate(spellings):
         app = Flask(f"none{number}")
         app.config["SECRET_KEY_FALLBACKS"] = keys
         CtxKit(app)

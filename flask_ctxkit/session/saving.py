@@ -8,6 +8,8 @@ from functools import partial
 
 from flask.sessions import SessionInterface
 
+from flask_ctxkit.internals import ACCESS_IS_TOLD
+
 from . import budget, diagnosis, nested, rotation, split
 from .cookie import values_in
 from .headers import Cookie, last_cookie, vary_by_cookie
@@ -54,7 +56,10 @@ class SavingInterface(OpeningInterface):
                 return
         if type(session) is PendingSession:
             load(session)
+        accessed = session.accessed
         self._save(app, session, response)
+        if not ACCESS_IS_TOLD:
+            session.accessed = accessed  # Flask asks it whether it is permanent: that is no touch
         self._through(app, session, response)
 
     def _save(self, app: Flask, session: SessionMixin, response: Response) -> None:

@@ -141,6 +141,22 @@ def test_what_is_written_past_flask_is_told_with_the_first_access() -> None:
     assert [event.session.added for event in trace.events if event.phase == "view"] == [{"late": 1}]
 
 
+@pytest.mark.parametrize("refresh", [True, False])
+def test_to_save_a_session_is_not_to_touch_it(*, refresh: bool) -> None:
+    """Flask asks whether it is permanent, which before 3.1.3 is an access like any."""
+    app = make()
+    app.config["SESSION_REFRESH_EACH_REQUEST"] = refresh
+
+    @app.before_request
+    def keep() -> None:
+        if request.path == "/set":
+            session.permanent = True
+
+    trace = answer(app, str)
+    assert (trace.session["state"], touched_by(trace)) == ("untouched", None)
+    assert trace.session["saved"] is refresh
+
+
 class Task:
     def __call__(self, *_: object) -> str:
         return ""
