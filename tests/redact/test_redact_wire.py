@@ -137,10 +137,10 @@ def test_the_owners_words_hide_keys_of_cgi_too() -> None:
     [
         ("Content-Type", "text/html", "text/html"),
         ("Set-Cookie", "session=abc; Secure; HttpOnly; Path=/; SameSite=Lax",
-         f"session=•••{mark('abc')}; Secure; HttpOnly; Path=/; SameSite=Lax"),
+         "session=•••MARK; Secure; HttpOnly; Path=/; SameSite=Lax"),
         ("Set-Cookie", "gone=; Max-Age=0", "gone=; Max-Age=0"),
-        ("Set-Cookie", "abc", f"=•••{mark('abc')}"),
-        ("set-cookie", "a=abc; Path=/\nb=abc", f"a=•••{mark('abc')}; Path=/\nb=•••{mark('abc')}"),
+        ("Set-Cookie", "abc", "=•••MARK"),
+        ("set-cookie", "a=abc; Path=/\nb=abc", "a=•••MARK; Path=/\nb=•••MARK"),
         ("Location", "https://u:abc@h/?token=abc", "https://•••@h/?token=•••"),
     ],
 )  # fmt: skip
@@ -149,7 +149,8 @@ def test_of_a_header_the_harmless_part_is_shown(name: str, value: str, shown: st
     how headers that occur twice are compared.
     """
     redactor = Redactor()
-    assert [redactor.header(name, value) for _ in range(2)] == [shown] * 2
+    expected = shown.replace("MARK", mark("abc"))  # which is another one in each process
+    assert [redactor.header(name, value) for _ in range(2)] == [expected] * 2
 
 
 def test_a_secret_header_is_hidden() -> None:
