@@ -159,7 +159,12 @@ def revocations(key: str, value: t.Any) -> str | None:
         or value.startswith(schemes)
     )
     if not known:  # the URL may hold a password, so it is not told
-        _refuse(key, type(value), 'None, "memory://", "sqlite:///FILE" or "redis://HOST"')
+        wanted = 'None, "memory://", "sqlite:///FILE" or "redis://HOST"'
+        # An address may hold a password, so not even a short one is told.
+        kind = type(value).__name__
+        raise ConfigError(
+            f"{key} is a {kind} that names no store. Set it to {wanted}.", key=key, wanted=wanted
+        )
     return str(value)
 
 

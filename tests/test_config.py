@@ -164,6 +164,13 @@ def test_a_secret_in_the_wrong_place_is_not_told() -> None:
         assert secret not in f"{caught.value} {caught.value.evidence}"
 
 
+def test_an_address_that_names_no_store_is_not_told() -> None:
+    """It may hold a password, also a short one."""
+    with pytest.raises(ConfigError, match="is a str that names no store") as caught:
+        Config.from_mapping({"CTXKIT_SESSION_REVOCATIONS": "pw@h"})
+    assert "pw" not in str(caught.value)
+
+
 @pytest.mark.parametrize("keys", ["old-key", b"old-key"])
 def test_fallback_keys_in_one_text_are_refused(keys: str | bytes) -> None:
     """Flask would take each character for a key, with which anybody could sign a session."""
