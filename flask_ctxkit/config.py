@@ -158,7 +158,7 @@ def revocations(key: str, value: t.Any) -> str | None:
         or (value.startswith("sqlite:///") and value != "sqlite:///")
         or value.startswith(schemes)
     )
-    if not known:  # the URL may hold a password, so it is not told
+    if not known:
         wanted = 'None, "memory://", "sqlite:///FILE" or "redis://HOST"'
         # An address may hold a password, so not even a short one is told.
         kind = type(value).__name__
@@ -246,7 +246,8 @@ OPTIONS: t.Final = (
     Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
            "Sign a session that an old key signed anew with the current key when it is read and "
            "so old; it gets no younger. A younger one may come from a worker that lacks the new "
-           "key. None: when the session is next written, as Flask."),
+           "key. None: when the session is next written, as Flask; so it is always where the app "
+           "has a serializer or tags of its own."),
     Option("SESSION_REVOCATIONS", None, revocations, "str or None", "URL",
            "Where it is kept whose sessions are revoked: memory:// (one process), "
            "sqlite:///FILE (one host; a relative FILE is in the instance folder) or redis://. "
