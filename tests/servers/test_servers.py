@@ -177,7 +177,7 @@ def look_at_sleepers(running: Running, places: t.Collection[str]) -> dict[str, d
         calls = {place: clients.submit(running.get, f"/sleep/{place}") for place in places}
         try:
             asleep(running, places)
-            time.sleep(0.01)  # the last one to fall asleep may be younger than what is told of an age
+            time.sleep(0.01)  # the last one may be too young to have an age
             found = asleep(running, places)
         finally:
             running.get("/wake/")
