@@ -36,6 +36,7 @@ TITLES: t.Final[dict[str, str]] = {
     "too-large": "A session that is too large was lost",
     "unserializable": "A value that no session can hold",
     "exception-propagated": "A change was lost to an exception",
+    "null-session": "A change was refused, as there is no secret key",
     "not-saved": "A change was lost, as there was no response",
     "over-budget": "A session cookie that browsers drop for its size",
     "secure-over-http": "A Secure session cookie sent over http",

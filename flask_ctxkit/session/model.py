@@ -203,8 +203,10 @@ REASONS: t.Final[tuple[Reason, ...]] = (
            "The session was not saved: it takes {size} bytes as a cookie, and {limit} are "
            "allowed. Largest keys: {largest}.",
            "Store an id in the session and the rest on the server."),
-    Reason("save", "null-session", "note",
-           "The session is read-only, because the app has no secret key.", "Set SECRET_KEY."),
+    Reason("save", "null-session", "error",
+           "Your change to the session was refused: it is read-only, because the app has no secret "
+           "key.",
+           'Set SECRET_KEY. Make one with: python -c "import secrets; print(secrets.token_hex())"'),
     Reason("save", "unserializable", "error",
            "The session was not saved: {names} can't be stored as JSON ({problem}).",
            "Store a number, string, list or dict instead."),

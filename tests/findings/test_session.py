@@ -113,3 +113,19 @@ def test_a_visitor_without_a_cookie_is_sound(watch: Watch) -> None:
     watched.client.get("/fill")
     watched.client.get("/read")
     assert watched.found == ()
+
+
+def test_a_write_without_a_secret_key_is_named(watch: Watch) -> None:
+    """Flask's own error says so in the log; the page and the terminal say what to set."""
+    watched = watch(shop(), SECRET_KEY=None)
+    assert watched.client.get("/fill").status_code == 500
+    finding = next(f for f in watched.found if f.code == "session-null-session")
+    assert "no secret key" in finding.message
+    assert "Set SECRET_KEY" in finding.fix
+
+
+def test_to_read_a_session_without_a_secret_key_is_sound(watch: Watch) -> None:
+    """It is empty, as Flask has it."""
+    watched = watch(shop(), SECRET_KEY=None)
+    assert watched.client.get("/read").json == {"cart": None}
+    assert watched.found == ()
