@@ -75,20 +75,20 @@ def begin(
 
 def _begin_block(recorder: Recorder, ctx: t.Any, recording: Recording, frame: FrameType) -> None:
     """No server asked for *ctx*: a test did, a command, a script, or what a request started."""
-    origin: Origin | None = ctx._ctxkit_origin  # noqa: SLF001
     copied = ctx._ctxkit_made is None  # noqa: SLF001
+    origin: Origin | None = ctx._ctxkit_origin if copied else None  # noqa: SLF001
     recording.kind, frame, block = block_of(
         frame,
         ctx.app,
         copied=copied,
         in_request=recording.has_request,
-        function=None if origin is None or not copied else origin.function,
+        function=None if origin is None else origin.function,
     )
     recording.block = block
     recording.pushed_by, recording.pushed_at = frame.f_code, frame.f_lineno
     if block is not None and recording.kind == "cli":
         recording.name = block.definition.name
-    if origin is not None and copied:
+    if origin is not None:
         _has_origin(recorder, ctx, recording, origin)
 
 
