@@ -25,7 +25,7 @@ from .freezing import trace_name
 from .lineage import Lineage
 from .model import Error
 from .opening import preprocessors
-from .recording import KEY, STEP, Recording, Remark, now
+from .recording import KEY, NO_PAIRS, STEP, Recording, Remark, now
 from .site import (
     FLASK_FUNCTIONS,
     MAKE_RESPONSE,
@@ -56,7 +56,6 @@ _HOME: t.Final = str(Path(__file__).parents[1]) + os.sep
 """The kit's own files, whose frames are no help to the user."""
 _app_context: t.Final[t.Callable[..., t.Any]] = internals.current_app_context
 
-_NO_PAIRS: t.Final[list[tuple[str, str]]] = []
 
 Sink = t.Callable[[Recording], object]
 
@@ -266,7 +265,7 @@ class Recorder:
     ) -> None:
         """The last look: the response goes to the server, and nothing can change it now."""
         end = now()
-        response, final, pairs = recording.response, None, _NO_PAIRS
+        response, final, pairs = recording.response, None, NO_PAIRS
         if response is not None and not recording.sent:
             pairs = internals.header_pairs(response.headers)
             changes = recording.look_response(response, SAVE_SESSION)

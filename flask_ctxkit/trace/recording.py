@@ -62,7 +62,8 @@ ANSWERED: t.Final = Remark("answered")
 
 STEP: t.Final = 5
 """How many items of a recording's log make a step."""
-_NO_PAIRS: t.Final[list[tuple[str, str]]] = []
+NO_PAIRS: t.Final[list[tuple[str, str]]] = []
+"""Stands for the headers of a response that nobody looked at."""
 _NO_SIGNALS: t.Final[dict[str, tuple[str, ...]]] = {}
 
 
@@ -212,7 +213,7 @@ class Recording:
         self.log, self.changed, self.g_known = [], [], {}
         self.g, self.session_writes = NO_G, -1
         self.verdicts = self.headers = ()
-        self.pairs, self.environ = _NO_PAIRS, NO_VARIABLES
+        self.pairs, self.environ = NO_PAIRS, NO_VARIABLES
         self.match_start = self.match_end = self.saving = self.lasted = 0
 
     @property
@@ -428,7 +429,7 @@ class Recording:
             self.g_known = dict(self.g_known)
         self.g = NO_G
         self.app_context = self.request = self.response = None
-        self.pairs = _NO_PAIRS
+        self.pairs = NO_PAIRS
 
     def let_go(self, _: object) -> None:
         """The context vanished without a pop: hold nothing of the user's any longer.
@@ -438,7 +439,7 @@ class Recording:
         self.g, self.other_g, self.g_seen = NO_G, None, None
         self.session = self.session_seen = None
         self.app_context = self.request = self.response = None
-        self.pairs = _NO_PAIRS
+        self.pairs = NO_PAIRS
 
     def _capture_given(self) -> None:
         for key in list(self.g)[:NAMES]:
