@@ -11,6 +11,7 @@ from . import internals
 from .resources.attachment import end_scope
 from .resources.scope import KEY
 from .session.interface import CtxSessionInterface
+from .session.mapping import KINDS
 from .trace.opening import before_hooks, first_response
 from .trace.recording import now
 
@@ -54,14 +55,16 @@ def register_hooks(app: Flask, state: State) -> tuple[t.Callable[..., t.Any], ..
         return response
 
     def ctxkit_teardown_request(exc: BaseException | None) -> None:
-        app = t.cast("Flask", reference())
-        interface = app.session_interface
-        if isinstance(interface, CtxSessionInterface):
-            try:
-                ctx = internals.current_request_context()
-                interface.finish(app, internals.raw_session(ctx), exc)
-            except BaseException as own:
-                recorder.failed("teardown_request", own)
+        try:
+            session = internals.raw_session(internals.current_request_context())
+            if exc is None and type(session) in KINDS and not session.modified:
+                return  # nothing is lost
+            app = t.cast("Flask", reference())
+            interface = app.session_interface
+            if isinstance(interface, CtxSessionInterface):
+                interface.finish(app, session, exc)
+        except BaseException as own:
+            recorder.failed("teardown_request", own)
 
     # Flask runs after and teardown functions in reverse, so the first one is the last.
     app.before_request_funcs.setdefault(None, []).insert(0, ctxkit_before_request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from itsdangerous import BadPayload
 
@@ -27,49 +27,57 @@ _NAME: t.Final = re.compile(r'[^ \t=";]+')
 Told = t.Callable[["SentCookie", "MalformedPayloadError | None"], None]
 
 
-@dataclass(slots=True, eq=False)
+class Terms(t.NamedTuple):
+    """By what a cookie is judged: the same for each request, until something is configured anew."""
+
+    name: str
+    keys: Keyring
+    max_age: int
+    """In seconds."""
+    leeway: int = 0
+    """In seconds."""
+    strict: bool = False
+    revoker: Revoker | None = None
+    """Refuses what is revoked; None where nothing can be."""
+    timeouts: Timeouts | None = None
+
+
+@dataclass(eq=False)
 class SentCookie:
     """The session cookie of a request, with all that was known when the session was opened.
 
     Lifetime: from ``open_session`` until it is read, or the end of the request.
     """
 
+    terms: Terms
     request: Request
     header: str | None
     """The ``Cookie`` header as it was then; None where only ``request.cookies`` may be read."""
-    name: str
-    keys: Keyring
     now: int
     """Seconds since 1970."""
-    max_age: int
-    """In seconds."""
-    leeway: int
-    """In seconds."""
-    strict: bool
     told: Told
     """Hears what the cookie said, once."""
-    revoker: Revoker | None = None
-    """Refuses what is revoked; None where nothing can be."""
-    checked: Verified | None = None
+
+    # No arguments: the class has these, so that no request pays for what most never ask.
+    checked: Verified | None = field(default=None, init=False)
     """What :meth:`verify` found, once it was called."""
-    length: int = 0
+    length: int = field(default=0, init=False)
     """The characters of the cookie, once it was verified; of all its parts together."""
-    heard: bool = False
-    ruling: Ruling | None = None
+    heard: bool = field(default=False, init=False)
+    ruling: Ruling | None = field(default=None, init=False)
     """What is to be said of it, although it is valid."""
-    unpacked: str | None = None
+    unpacked: str | None = field(default=None, init=False)
     """The JSON text in the payload, if that was looked into; whoever wrote it."""
-    timeouts: Timeouts | None = None
-    refusal: tuple[str, dict[str, t.Any]] | None = None
+    refusal: tuple[str, dict[str, t.Any]] | None = field(default=None, init=False)
     """Code and evidence for a cookie that verifies and is refused for what it says."""
 
     def text(self) -> str | None:
         """The cookie's value as ``request.cookies`` has it; the first of several."""
         if self.header is not None and "cookies" not in self.request.__dict__:
-            found = value_in(self.header, self.name)
+            found = value_in(self.header, self.terms.name)
             if found is not None:
                 return found
-        return self.request.cookies.get(self.name)
+        return self.request.cookies.get(self.terms.name)
 
     def verify(self) -> Verified | None:
         """What the cookie's outside says, or None if there is none."""
@@ -80,14 +88,15 @@ class SentCookie:
             return None
         self.length = len(text)
         # A surrogate can't come over HTTP; from elsewhere it is one more bad signature.
-        self.checked = codec.verify(
-            text.encode(errors="surrogatepass"),
-            self.keys,
-            now=self.now,
-            max_age=self.max_age,
-            leeway=self.leeway,
-        )
+        self.checked = self.verdict_on(text.encode(errors="surrogatepass"))
         return self.checked
+
+    def verdict_on(self, raw: bytes) -> Verified:
+        """What the outside of *raw* says, by the terms of this cookie."""
+        terms = self.terms
+        return codec.verify(
+            raw, terms.keys, now=self.now, max_age=terms.max_age, leeway=terms.leeway
+        )
 
     def _tell(self, error: MalformedPayloadError | None = None) -> None:
         if not self.heard:
@@ -106,23 +115,24 @@ class SentCookie:
         if verified.code != "valid":
             self._tell()
             return {}, {"opening": verified}
+        terms = self.terms
         try:
             text = self.unpacked or codec.unpack(verified.payload)
             values = self.values(text)
         except MalformedPayloadError as error:
             self._tell(error)
-            if self.strict:
+            if terms.strict:
                 raise BadPayload(error.message, original_error=error) from error
             return {}, {"opening": verified._replace(code="malformed", payload=b"")}
-        if self.timeouts is not None and verified.signed_at is not None:
-            self.refusal = self.timeouts.ended(values, verified.signed_at, self.now)
+        if terms.timeouts is not None and verified.signed_at is not None:
+            self.refusal = terms.timeouts.ended(values, verified.signed_at, self.now)
             if self.refusal is not None:
                 self._tell()
                 return {}, {"opening": verified._replace(code="expired", payload=b"")}
         attributes: dict[str, t.Any] = {"opening": verified, "received": (text, verified.payload)}
-        if self.revoker is not None:
-            attributes["users"] = users = self.revoker.users(values)
-            self.ruling = self.revoker.admit(verified.signed_at, users)
+        if terms.revoker is not None:
+            attributes["users"] = users = terms.revoker.users(values)
+            self.ruling = terms.revoker.admit(verified.signed_at, users)
             if self.ruling is not None and self.ruling.refused:
                 self.refusal = (self.ruling.code, dict(self.ruling.evidence))
                 self._tell()
@@ -144,15 +154,13 @@ class SentCookie:
 
     def may_be_permanent(self) -> bool:
         """False if the values, were they read, would not have ``_permanent`` set."""
-        payload = (self.text() or "").encode(errors="surrogatepass").rpartition(b".")[0]
-        if payload.startswith(b"."):
+        payload = (self.text() or "").rsplit(".", 2)[0].encode(errors="surrogatepass")
+        if payload[:1] == b".":
             # Only what carries a signature is expanded.
             verified = self.verify()
             if verified is None or verified.code != "valid":
                 return False
             payload = verified.payload
-        else:
-            payload = payload.rpartition(b".")[0]
         try:
             text = self.unpacked = codec.unpack(payload)
         except MalformedPayloadError:

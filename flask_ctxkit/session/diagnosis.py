@@ -8,7 +8,6 @@ from itsdangerous import SignatureExpired
 
 from flask_ctxkit.internals import current_request_context, request_of
 
-from . import codec
 from .budget import LARGEST
 from .delivery import BUDGET, obstacle
 from .split import SplitCookie, part_name
@@ -62,8 +61,9 @@ def opening(
     if verified.code == "valid":
         return ("valid-fallback" if verified.key else "valid"), key, evidence
     if verified.code == "expired":
-        idle = cookie.timeouts is not None and cookie.timeouts.idle == cookie.max_age
-        return "idle" if idle else "expired", key, {**evidence, "limit": cookie.max_age}
+        limits, limit = cookie.terms.timeouts, cookie.terms.max_age
+        idle = limits is not None and limits.idle == limit
+        return "idle" if idle else "expired", key, {**evidence, "limit": limit}
     if verified.code == "future":
         return "future", key, {**evidence, "ahead": -(verified.age or 0)}
     return "undecodable", key, {**evidence, "problem": "its time of signing is missing"}
@@ -71,27 +71,21 @@ def opening(
 
 def fingerprint(cookie: SentCookie, number: int) -> str:
     """The fingerprint of the key *number* of those that *cookie* was tried with."""
-    keys = cookie.keys
+    keys = cookie.terms.keys
     return (keys.keys[number] if number else keys.current).fingerprint
 
 
 def _refused(cookie: SentCookie, verified: Verified, secrets: Secrets) -> tuple[str, str, Evidence]:
-    others = cookie.request.cookies.getlist(cookie.name)
+    others = cookie.request.cookies.getlist(cookie.terms.name)
     for number, text in enumerate(others[1:MAX_DUPLICATES], 2):
-        other = codec.verify(
-            text.encode(errors="surrogatepass"),
-            cookie.keys,
-            now=cookie.now,
-            max_age=cookie.max_age,
-            leeway=cookie.leeway,
-        )
+        other = cookie.verdict_on(text.encode(errors="surrogatepass"))
         if other.code == "valid" and other.key is not None:
             key = fingerprint(cookie, other.key)
             evidence: Evidence = {"count": len(others), "verifies": number, "key": key}
             return "duplicate", key, evidence
     if isinstance(cookie, SplitCookie) and cookie.missing is not None:
-        return "incomplete", "", {"missing": part_name(cookie.name, cookie.missing)}
-    code, found = suspect(cookie.text() or "", secrets, cookie.keys)
+        return "incomplete", "", {"missing": part_name(cookie.terms.name, cookie.missing)}
+    code, found = suspect(cookie.text() or "", secrets, cookie.terms.keys)
     if len(others) > 1:
         found["count"] = len(others)
     return code, found.get("key", ""), {**found, "refused_as": verified.code}

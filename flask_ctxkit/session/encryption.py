@@ -147,7 +147,7 @@ def _text(raw: bytes) -> str:
         return ""  # genuine, and nothing that JSON could be read from
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class EncryptedCookie(SplitCookie):
     """A session cookie that should be encrypted."""
 
@@ -172,7 +172,7 @@ class EncryptedCookie(SplitCookie):
         if raw.startswith(PREFIX):
             self.checked = self._decrypted(raw)
             return self.checked
-        found = codec.verify(raw, self.keys, now=self.now, max_age=self.max_age, leeway=self.leeway)
+        found = self.verdict_on(raw)
         if found.key is not None:
             self.came_signed = True
             if not self.takes_signed:
@@ -188,21 +188,20 @@ class EncryptedCookie(SplitCookie):
 
         :raises BadPayload: in strict mode, when it is genuine but can't be read.
         """
-        # Not super(): a dataclass with slots is another class than the one written here.
-        values, attributes = SplitCookie.__call__(self)
+        values, attributes = super().__call__()
         if self.came_signed and "received" in attributes:
             return values, {**attributes, "came_signed": True}
         return values, attributes
 
     def _decrypted(self, raw: bytes) -> Verified:
-        found = decrypt(raw, self.name, self.ciphers)
+        found = decrypt(raw, self.terms.name, self.ciphers)
         if found is None:
             return Verified("bad-signature")
         number, made_at, self.unpacked = found
         age = self.now - made_at
-        if age > self.max_age:
+        if age > self.terms.max_age:
             return Verified("expired", number, made_at, age)
-        if age < -self.leeway:
+        if age < -self.terms.leeway:
             return Verified("future", number, made_at, age)
         return Verified("valid", number, made_at, age)
 
@@ -212,7 +211,7 @@ class EncryptedCookie(SplitCookie):
         :raises MalformedPayloadError: when it can't be read.
         """
         if self.read is None:
-            return SplitCookie.values(self, text)
+            return super().values(text)
         try:
             return dict(self.read(text))
         except Exception as error:

@@ -88,6 +88,9 @@ class TrackedSession(CtxSession):
 class Source(t.Protocol):
     """A cookie that can be read: the values, and attributes for the loaded session."""
 
+    now: int
+    """When it came, in seconds since 1970."""
+
     def __call__(self) -> tuple[Values, Attributes]: ...
 
     def may_be_permanent(self) -> bool:
@@ -203,7 +206,8 @@ SESSION_CLASS: t.Final = CtxSession if ACCESS_IS_TOLD else TrackedSession
 """What a session is on this Flask line."""
 ABSENT_CLASS: t.Final = UntouchedSession if ACCESS_IS_TOLD else TrackedSession
 """What it is without a cookie."""
-_KINDS: t.Final = (CtxSession, PendingSession, UntouchedSession, TrackedSession)
+KINDS: t.Final = (CtxSession, PendingSession, UntouchedSession, TrackedSession)
+"""The classes that this module makes sessions of."""
 TELLING: t.Final = (PendingSession, UntouchedSession)
 """The classes whose ``on_touch`` tells of the first access, which else only ``accessed`` does."""
 
@@ -214,4 +218,4 @@ def is_ours(session: object) -> t.TypeGuard[CtxSession]:
     Sessions are abstract mappings, so ``isinstance`` asks the abstract base class, which takes it
     ten times as long for any class but the very one.
     """
-    return type(session) in _KINDS or isinstance(session, CtxSession)
+    return type(session) in KINDS or isinstance(session, CtxSession)

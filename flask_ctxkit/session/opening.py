@@ -11,7 +11,7 @@ from itsdangerous import BadPayload, BadSignature
 from flask_ctxkit.internals import ACCESS_IS_TOLD, opens_for
 
 from . import codec, diagnosis, plain, split
-from .cookie import SentCookie
+from .cookie import SentCookie, Terms
 from .judge import Judge
 from .mapping import ABSENT_CLASS, SESSION_CLASS, CtxSession, pend
 from .setup import fallbacks_of, reads_plain_json
@@ -99,36 +99,15 @@ class OpeningInterface(SigningInterface):
                 cls = self.session_class
                 # Without the call of __init__, which has nothing to do here.
                 return ABSENT_CLASS.__new__(ABSENT_CLASS) if cls is SESSION_CLASS else cls()
-        keys = self.keyring(app)
-        own = keys is not None and reads_plain_json()
-        if encryption is not None:
-            # Never the plain way, which knows nothing of encryption.
-            keys = self._ring(app)
-        elif not own:
+        own = self._cache.has_own_tags(self.serializer) and reads_plain_json()
+        terms = self._terms(app, name) if own or encryption is not None else None
+        if terms is None:
             return self._open_plain(app, request)
-        assert keys is not None, "sessions are encrypted with keys that can sign"
-        limits = self.timeouts
-        max_age = int(app.permanent_session_lifetime.total_seconds())
         make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
         if encryption is not None:
             read = None if own else self.serializer.loads
             make = partial(encryption.cookie, app, self.salt, read=read)
-        cookie = make(
-            request,
-            header,
-            name,
-            keys,
-            int(time.time()),
-            max_age if limits is None else limits.max_age(max_age),
-            self.leeway,
-            self.strict,
-            partial(self._opened, app),
-            self.revoker,
-            timeouts=limits,
-        )
-        return self._open(cookie, request)
-
-    def _open(self, cookie: SentCookie, request: Request) -> SecureCookieSession:
+        cookie = make(terms, request, header, int(time.time()), partial(self._opened, app))
         cls = self.session_class
         if cls is CtxSession and not self.strict and ACCESS_IS_TOLD and opens_for(request):
             return pend(cookie)
@@ -165,6 +144,24 @@ class OpeningInterface(SigningInterface):
                 raise
             return self.session_class()
 
+    def _terms(self, app: Flask, name: str) -> Terms | None:
+        """What the cookie *name* is judged by; None for keys that only Flask's serializer takes."""
+        config = (
+            name, app.secret_key, fallbacks_of(app), self.salt, self.digest_method,
+            self.key_derivation, app.permanent_session_lifetime, self.leeway, self.strict,
+            self.revoker, self.timeouts,
+        )  # fmt: skip
+        known, terms = self._cache.terms
+        if known == config:
+            return terms
+        keys = self._ring(app)
+        if keys is None:
+            return None
+        age = self._plain_age(app)
+        terms = Terms(name, keys, age, self.leeway, self.strict, self.revoker, self.timeouts)
+        self._cache.terms = (config, terms)
+        return terms
+
     def _plain_age(self, app: Flask) -> int:
         max_age = int(app.permanent_session_lifetime.total_seconds())
         return max_age if self.timeouts is None else self.timeouts.max_age(max_age)
@@ -177,12 +174,9 @@ class OpeningInterface(SigningInterface):
         if keys is None:
             return None
         make = SentCookie if self.size != "split" else SplitCookie
-        age, now = self._plain_age(app), int(time.time())
-        told = partial(self._opened, app)
-        return make(
-            request, None, name, keys, now, age, self.leeway, strict=False, told=told,
-            timeouts=self.timeouts,
-        )  # fmt: skip
+        age = self._plain_age(app)
+        terms = Terms(name, keys, age, self.leeway, timeouts=self.timeouts)
+        return make(terms, request, None, int(time.time()), partial(self._opened, app))
 
     def _tell_plain(
         self,

@@ -42,20 +42,18 @@ class SavingInterface(OpeningInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write *session* into *response* if that is called for."""
-        if not is_ours(session):
-            self._save(app, session, response)
-            return
-        if not session.modified and not session.accessed:
-            if type(session) is PendingSession:
-                if not self._may_refresh(app, session, response):
-                    self._judge.give(app, "open", "untouched")
-                    self._through(app, session, response)
-                    return
-            elif not dict.__len__(session):
+        if type(session) is PendingSession:
+            if not session.modified and not self._may_refresh(app, session, response):
+                self._judge.give(app, "open", "untouched", now=session.source.now)
                 self._through(app, session, response)
                 return
-        if type(session) is PendingSession:
             load(session)
+        elif not is_ours(session):
+            self._save(app, session, response)
+            return
+        elif not session.modified and not session.accessed and not dict.__len__(session):
+            self._through(app, session, response)
+            return
         accessed = session.accessed
         self._save(app, session, response)
         if not ACCESS_IS_TOLD:
@@ -76,9 +74,9 @@ class SavingInterface(OpeningInterface):
         # A reference to the response would keep a streamed body, which holds the context
         # that holds the session.
         streamed = type(response.response) is not list and response.is_streamed
-        later = self._judge.hears_later
         # A stream may go on without its context; what else comes later has no trace any more.
-        hears = later() if streamed and later is not None else None
+        later = self._judge.hears_later if streamed else None
+        hears = None if later is None else later()
         told = partial(self._too_late, app, streamed, hears)
         session.after_save = told  # type: ignore[attr-defined]
 
@@ -92,7 +90,8 @@ class SavingInterface(OpeningInterface):
     def _may_refresh(self, app: Flask, session: PendingSession, response: Response) -> bool:
         if not self._refreshes_like_flask():
             return True
-        due_at = self._due_at
+        limits = self.timeouts
+        due_at = None if limits is None else limits.due_at
         if due_at is not None:
             age = session.source.valid_age()
             return age is not None and age >= due_at and may_reissue(response)
@@ -102,13 +101,10 @@ class SavingInterface(OpeningInterface):
         decided_by = getattr(self.should_set_cookie, "__func__", None)
         return decided_by is SessionInterface.should_set_cookie
 
-    @property
-    def _due_at(self) -> int | None:
-        return None if self.timeouts is None else self.timeouts.due_at
-
     def _is_to_be_set(self, app: Flask, session: SessionMixin) -> bool:
         if (
-            self._due_at is None
+            self.timeouts is None
+            or self.timeouts.due_at is None
             or not isinstance(session, CtxSession)
             or not self._refreshes_like_flask()
         ):

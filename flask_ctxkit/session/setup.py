@@ -16,6 +16,8 @@ from .codec import Keyring
 if t.TYPE_CHECKING:
     from flask import Flask, Request
 
+    from .cookie import Terms
+
 MAX_CACHED: t.Final = 16
 """How many key configurations, JSON settings and request classes one interface remembers."""
 
@@ -32,6 +34,9 @@ class Cache:
         self.requests: dict[type, bool] = {}
         self.order: list[t.Any] = []
         self.tags: dict[str, t.Any] = {}
+        self.terms: tuple[t.Any, Terms | None] = (None, None)
+        """The last configuration that cookies were judged by, and what follows from it. One
+        tuple, so that no thread sees the one without the other."""
 
     def has_own_tags(self, serializer: TaggedJSONSerializer) -> bool:
         """Whether *serializer* has exactly the tags that Flask gave it."""

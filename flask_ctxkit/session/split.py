@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask_ctxkit.internals import current_request_context, request_of
 
@@ -103,21 +103,20 @@ def drop(response: Response, name: str, attributes: dict[str, t.Any], used: int)
         response.delete_cookie(part, **attributes)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class SplitCookie(SentCookie):
     """A session cookie that may have come in parts."""
 
-    missing: int | None = None
+    missing: int | None = field(default=None, init=False)
     """The number of the first part that did not come."""
-    count: int = 1
+    count: int = field(default=1, init=False)
     """The number of cookies that it came in, as the first one says."""
 
     def text(self) -> str | None:
         """The cookie's whole value; the first part alone where another one is missing."""
-        # Not super(): a dataclass with slots is another class than the one written here.
-        text = SentCookie.text(self)
+        text = super().text()
         if not text or not text.startswith("~"):
             return text
         self.count = count_of(text)
-        text, self.missing = join(text, self.name, self.request.cookies)
+        text, self.missing = join(text, self.terms.name, self.request.cookies)
         return text

@@ -8,6 +8,7 @@ import hashlib
 import json
 import pickle
 import threading
+import time
 import typing as t
 import weakref
 from collections import OrderedDict
@@ -37,6 +38,9 @@ from flask_ctxkit.session.mapping import (
     is_ours,
     pend,
 )
+from flask_ctxkit.session.revocation import Revoker
+from flask_ctxkit.session.revocations.memory import MemoryRevocations
+from flask_ctxkit.session.timeouts import Timeouts
 from flask_ctxkit.signals import session_verdict
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
@@ -252,6 +256,53 @@ def test_a_changed_key_and_a_changed_fallback_count_at_once() -> None:
     assert "ann" in client.get("/read").text
     fallbacks.clear()
     assert client.get("/read").text == "{}"
+
+
+def change_name(app: Flask) -> None:
+    app.config["SESSION_COOKIE_NAME"] = "other"
+
+
+SETTINGS: dict[str, t.Callable[[Flask], None]] = {
+    "name": change_name,
+    "lifetime": lambda app: app.config.update(PERMANENT_SESSION_LIFETIME=-1),
+    "salt": lambda app: setattr(app.session_interface, "salt", "other"),
+    "digest": lambda app: setattr(app.session_interface, "digest_method", hashlib.sha256),
+    "derivation": lambda app: setattr(app.session_interface, "key_derivation", "concat"),
+    "timeouts": lambda app: setattr(app.session_interface, "timeouts", Timeouts(idle=-1)),
+    "revoker": lambda app: setattr(app.session_interface, "revoker", everybody_out()),
+}
+
+
+def everybody_out() -> Revoker:
+    store = MemoryRevocations()
+    store.revoke("ann", int(time.time()) + 60)
+    return Revoker(store, ["who"])
+
+
+@pytest.mark.parametrize("change", SETTINGS.values(), ids=SETTINGS)
+def test_a_setting_that_changes_counts_for_the_next_request(
+    change: t.Callable[[Flask], None],
+) -> None:
+    app = make_app()
+    client = visitor(app)
+    assert "ann" in client.get("/read").text
+    change(app)
+    assert client.get("/read").text == "{}"
+
+
+def test_strict_and_leeway_count_at_once_too() -> None:
+    app = make_app()
+    keys = Keyring.derive("k")
+    interface = t.cast("CtxSessionInterface", app.session_interface)
+    client = app.test_client()
+    client.set_cookie("session", codec.seal(codec.pack('{"n":1}'), keys, now=int(time.time()) + 60))
+    assert client.get("/read").text == "{}"
+    interface.leeway = 120
+    assert client.get("/read").text == "{'n': 1}"
+    client.set_cookie("session", codec.seal(b"!", keys, now=int(time.time())))
+    assert client.get("/read").text == "{}"
+    interface.strict = True
+    assert client.get("/read").status_code == 500
 
 
 def test_many_configurations_are_not_all_kept() -> None:
@@ -638,6 +689,8 @@ def test_who_comes_second_does_not_undo_what_the_first_wrote() -> None:
     reads: list[int] = []
 
     class Slow:
+        now = 0
+
         def __call__(self) -> t.Any:
             reads.append(1)
             if len(reads) == 1:  # while this one reads, another comes and goes
