@@ -199,6 +199,4 @@ def value_in(header: str, name: str) -> str | None:
         return None
     stop = header.find(";", end)
     value = header[end + 1 :] if stop < 0 else header[end + 1 : stop]
-    if " " in value or "\t" in value or '"' in value or '"' in header[:start]:
-        return None
-    return value
+    return None if " " in value or "\t" in value or '"' in header else value

@@ -69,6 +69,12 @@ def opening(
     return "undecodable", key, {**evidence, "problem": "its time of signing is missing"}
 
 
+def acceptance(cookie: SentCookie) -> Evidence:
+    """The evidence for a *cookie* that is taken."""
+    found = opening(cookie, None, ())[2]
+    return found if cookie.ruling is None else {**found, **cookie.ruling.evidence}
+
+
 def fingerprint(cookie: SentCookie, number: int) -> str:
     """The fingerprint of the key *number* of those that *cookie* was tried with."""
     keys = cookie.terms.keys

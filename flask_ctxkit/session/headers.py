@@ -10,6 +10,9 @@ if t.TYPE_CHECKING:
     from flask import Response
 
 
+_VARY: t.Final = len("vary")
+
+
 class Cookie(t.NamedTuple):
     """A cookie that is sent: its attributes are arguments of ``set_cookie``."""
 
@@ -25,7 +28,7 @@ def vary_by_cookie(response: Response) -> None:
         response.vary.add("Cookie")
         return
     for name, value in response.headers:
-        if name.lower() == "vary":
+        if len(name) == _VARY and name.lower() == "vary":
             if value != "Cookie":
                 response.vary.add("Cookie")
             return

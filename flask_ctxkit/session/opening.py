@@ -87,7 +87,8 @@ class OpeningInterface(SigningInterface):
         encryption = self.encryption
         if encryption is None and not self._signs_like_flask():
             return self._open_plain(app, request)
-        if not app.secret_key:
+        secret = app.secret_key
+        if not secret:
             self._judge.give(app, "open", "no-key")
             return None
         name = self.get_cookie_name(app)
@@ -100,7 +101,7 @@ class OpeningInterface(SigningInterface):
                 # Without the call of __init__, which has nothing to do here.
                 return ABSENT_CLASS.__new__(ABSENT_CLASS) if cls is SESSION_CLASS else cls()
         own = self._cache.has_own_tags(self.serializer) and reads_plain_json()
-        terms = self._terms(app, name) if own or encryption is not None else None
+        terms = self._terms(app, secret, name) if own or encryption is not None else None
         if terms is None:
             return self._open_plain(app, request)
         make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
@@ -144,10 +145,10 @@ class OpeningInterface(SigningInterface):
                 raise
             return self.session_class()
 
-    def _terms(self, app: Flask, name: str) -> Terms | None:
+    def _terms(self, app: Flask, secret: t.Any, name: str) -> Terms | None:
         """What the cookie *name* is judged by; None for keys that only Flask's serializer takes."""
         config = (
-            name, app.secret_key, fallbacks_of(app), self.salt, self.digest_method,
+            name, secret, fallbacks_of(app), self.salt, self.digest_method,
             self.key_derivation, app.permanent_session_lifetime, self.leeway, self.strict,
             self.revoker, self.timeouts,
         )  # fmt: skip
@@ -249,24 +250,26 @@ class OpeningInterface(SigningInterface):
 
     def _opened(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
         verified = cookie.checked
-        judge, now = self._judge, cookie.now
         if (
             verified is not None
             and verified.code == "valid"
             and error is None
             and cookie.refusal is None
         ):
-            key = diagnosis.fingerprint(cookie, verified.key or 0)
-            judge.tally.last_used[key] = now
-            code = "valid-fallback" if verified.key else "valid"
-            ruling = cookie.ruling
-            judge.give(
-                app, "open", code if ruling is None else ruling.code, key=key, now=now,
-                proof=lambda: {
-                    **diagnosis.opening(cookie, None, ())[2], **(ruling.evidence if ruling else {}),
-                },
-            )  # fmt: skip
-            return
+            number, ruling, judge = verified.key or 0, cookie.ruling, self._judge
+            key, code = diagnosis.fingerprint(cookie, number), "valid"
+            if ruling is not None:
+                code = ruling.code
+            elif number:
+                code = "valid-fallback"
+            judge.tally.last_used[key] = cookie.now
+            proof = partial(diagnosis.acceptance, cookie)
+            judge.give(app, "open", code, key=key, now=cookie.now, proof=proof)
+        else:
+            self._refused(app, cookie, error)
+
+    def _refused(self, app: Flask, cookie: SentCookie, error: MalformedPayloadError | None) -> None:
+        verified, judge, now = cookie.checked, self._judge, cookie.now
         try:
             secrets: tuple[t.Any, ...] = ()
             if verified is not None and verified.key is None and judge.may_look_deep(now):

@@ -89,8 +89,10 @@ class SigningInterface(SecureCookieSessionInterface):
         return found
 
     def _signs_like_flask(self) -> bool:
-        made_by = getattr(self.get_signing_serializer, "__func__", None)
-        return made_by is SigningInterface.get_signing_serializer
+        return (
+            type(self).get_signing_serializer is SigningInterface.get_signing_serializer
+            and "get_signing_serializer" not in self.__dict__
+        )
 
     def cookie_attributes(self, app: Flask) -> dict[str, t.Any]:
         """The attributes of the session cookie but for ``Expires``, as ``set_cookie`` takes
