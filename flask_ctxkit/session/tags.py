@@ -49,9 +49,10 @@ def tag(value: t.Any, original: Tag) -> t.Any:
             (key,) = value
             if key in KEYS:  # would be read as a tag
                 return {" di": {f"{key}__": tag(value[key], original)}}
-        if SCALARS.issuperset(map(type, value.values())):
-            return value
-        return {k: v if type(v) in SCALARS else tag(v, original) for k, v in value.items()}
+        for content in value.values():
+            if type(content) not in SCALARS:
+                return {k: v if type(v) in SCALARS else tag(v, original) for k, v in value.items()}
+        return value
     if kind is list:
         if SCALARS.issuperset(map(type, value)):
             return value
