@@ -246,8 +246,7 @@ OPTIONS: t.Final = (
     Option("SESSION_RESIGN", None, seconds_or_none, "int, timedelta or None", "seconds",
            "Sign a session that an old key signed anew with the current key when it is read and "
            "so old; it gets no younger. A younger one may come from a worker that lacks the new "
-           "key. None: when the session is next written, as Flask; so it is always where the app "
-           "has a serializer or tags of its own."),
+           "key. None: when the session is next written, as Flask."),
     Option("SESSION_REVOCATIONS", None, revocations, "str or None", "URL",
            "Where it is kept whose sessions are revoked: memory:// (one process), "
            "sqlite:///FILE (one host; a relative FILE is in the instance folder) or redis://. "
@@ -350,15 +349,28 @@ class Config:
                 key="SECRET_KEY_FALLBACKS",
             )
         if config.session_encrypt_read_signed_until is not None and not config.session_encrypt:
-            raise ConfigError(
-                "CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL has no effect, since sessions are not "
-                "encrypted. Set CTXKIT_SESSION_ENCRYPT = True, or remove it.",
-                key="CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL",
-            )
+            refuse_idle(
+                "SESSION_ENCRYPT_READ_SIGNED_UNTIL", "sessions are not encrypted",
+                "CTXKIT_SESSION_ENCRYPT = True",
+            )  # fmt: skip
+        if config.session_revocations_down != "open" and config.session_revocations is None:
+            refuse_idle(
+                "SESSION_REVOCATIONS_DOWN", "there is no store of revocations",
+                "CTXKIT_SESSION_REVOCATIONS",
+            )  # fmt: skip
         _check_order(config, "session_idle", "session_absolute")
         _check_order(config, "session_reissue", "session_idle")
         _check_order(config, "session_reissue", "session_absolute")
         return config
+
+
+def refuse_idle(name: str, because: str, remedy: str) -> t.NoReturn:
+    """Refuse the key *name*, which has no effect *because* of something else that is not set.
+
+    :raises ConfigError: always.
+    """
+    key = f"{PREFIX}{name}"
+    raise ConfigError(f"{key} has no effect, since {because}. Set {remedy}, or remove it.", key=key)
 
 
 def _check_order(config: Config, shorter: str, longer: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from flask_ctxkit.config import OPTIONS, PREFIX
+from flask_ctxkit.config import OPTIONS, PREFIX, refuse_idle
 from flask_ctxkit.errors import ConfigError
 
 from .interface import CtxSessionInterface
@@ -22,8 +22,8 @@ def equip(interface: SessionInterface, config: Config) -> None:
     """Give *interface* what the config asks for. What it leaves at the default stays as it is,
     so a subclass may have defaults of its own.
 
-    :raises ConfigError: for a key that *interface* knows nothing of: who set a timeout must
-        not believe that there is one.
+    :raises ConfigError: for a key that *interface* knows nothing of, or that has no effect:
+        who set a timeout must not believe that there is one.
     """
     chosen = chosen_of(config)
     if not chosen:
@@ -44,6 +44,8 @@ def equip(interface: SessionInterface, config: Config) -> None:
     ):
         if name in chosen:
             setattr(interface, attribute, chosen[name])
+    if "session_parts" in chosen and interface.size != "split":
+        refuse_idle("SESSION_PARTS", "sessions are not split", 'CTXKIT_SESSION_SIZE = "split"')
     if chosen.keys() & {"session_idle", "session_absolute", "session_reissue"}:
         interface.timeouts = Timeouts(
             config.session_idle, config.session_absolute, config.session_reissue

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
     from flask import Flask, Request
     from flask.sessions import SecureCookieSession
 
-    from .codec import MalformedPayloadError
+    from .codec import MalformedPayloadError, Verified
     from .judge import Hears
     from .model import Verdict
     from .revocation import Revoker
@@ -203,30 +203,38 @@ class OpeningInterface(SigningInterface):
         self, app: Flask, serializer: t.Any, text: str, cookie: SentCookie | None
     ) -> SecureCookieSession:
         limits, max_age = self.timeouts, self._plain_age(app)
+        outside = None if cookie is None else cookie.verify()
+        if outside is not None and outside.code != "valid":
+            outside = None
         if limits is None and not self.leeway and self.revoker is None:
             session = self.session_class(serializer.loads(text, max_age=max_age))
-            self._keep(session, serializer, text, max_age)
+            self._keep(session, serializer, text, max_age, outside)
             self._tell_plain(app, cookie, "valid", {})
             return session
         limits = limits or Timeouts()
         values, opened = plain.loads(serializer, text, max_age=max_age, leeway=self.leeway)
         session = self.session_class(values)
-        self._keep(session, serializer, text, max_age)
+        self._keep(session, serializer, text, max_age, outside or opened)
         if opened is not None and opened.signed_at is not None:
             over = limits.ended(session, opened.signed_at, int(time.time()))
             if over is not None:
                 self._tell_plain(app, cookie, *over)
                 return self.session_class()
-            if isinstance(session, CtxSession):
-                session.opening = opened
-                if self.revoker is not None:
-                    return self._admit_plain(app, self.revoker, session, opened.signed_at, cookie)
+            if isinstance(session, CtxSession) and self.revoker is not None:
+                return self._admit_plain(app, self.revoker, session, opened.signed_at, cookie)
         self._tell_plain(app, cookie, "valid", {})
         return session
 
     @staticmethod
-    def _keep(session: SecureCookieSession, serializer: t.Any, text: str, max_age: int) -> None:
+    def _keep(
+        session: SecureCookieSession,
+        serializer: t.Any,
+        text: str,
+        max_age: int,
+        opening: Verified | None,
+    ) -> None:
         if isinstance(session, CtxSession):
+            session.opening = opening
             session.reread = partial(plain.again, serializer, text, max_age=max_age)
 
     def _admit_plain(

@@ -28,7 +28,7 @@ def is_due(session: SessionMixin, response: Response, least_age: int) -> bool:
     key yet, and could not read the answer. Never for HEAD, OPTIONS, static files and errors
     of the server.
     """
-    if not isinstance(session, CtxSession) or session.received is None:
+    if not isinstance(session, CtxSession):
         return False
     opening = session.opening
     if opening is None or opening.code != "valid":

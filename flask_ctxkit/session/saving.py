@@ -256,6 +256,7 @@ class SavingInterface(OpeningInterface):
                 # Only the begin is added; what changed inside a value stays unsaved.
                 written = CtxSession(self._values_of(session))
                 written.opening, written.received = session.opening, session.received
+                written.reread = session.reread
                 session = written
         limits.begin(session, int(time.time()))
         return self.dumps(app, session)

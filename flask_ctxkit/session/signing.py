@@ -135,15 +135,14 @@ class SigningInterface(SecureCookieSessionInterface):
 
         :param now: the time to sign it with, in seconds since 1970; the present one if None.
         """
-        keys, received = self.keyring(app), session.received
+        received, opening = session.received, session.opening
         if self.encryption is not None:
             text = self._json(session) if received is None else received[0]
             return self._encrypted(app, self.encryption, text, now)
-        if session.reread is not None:
-            return self.dumps(app, CtxSession(session.reread()))
-        if keys is None or received is None:
-            return self.dumps(app, session)
-        return codec.seal(received[1], keys, now=int(time.time()) if now is None else now)
+        keys, payload = self.outer_keyring(app), b"" if opening is None else opening.payload
+        if keys is not None and payload:
+            return codec.seal(payload, keys, now=int(time.time()) if now is None else now)
+        return self.dumps(app, session if session.reread is None else CtxSession(session.reread()))
 
     def _json(self, session: SessionMixin) -> str:
         own = self._cache.has_own_tags(self.serializer)

@@ -71,13 +71,9 @@ class Timeouts:
         """
         if self.absolute is None or not isinstance(session, dict) or not self.lacks_begin(session):
             return
-        opened, received = getattr(session, "opening", None), getattr(session, "received", None)
-        if opened is None or opened.signed_at is None or received is None or BEGAN in received[0]:
-            began = now
-        else:
-            began = opened.signed_at
+        began = _began_before(session) if isinstance(session, CtxSession) else None
         # Not a change that Flask should notice: the session is saved already.
-        dict.__setitem__(session, BEGAN, began)
+        dict.__setitem__(session, BEGAN, now if began is None else began)
         if isinstance(session, CtxSession):
             session.writes += 1
 
@@ -91,6 +87,18 @@ class Timeouts:
         if self.due_at is None or opened is None or opened.code != "valid" or opened.age is None:
             return False
         return opened.age >= self.due_at and may_reissue(response)
+
+
+def _began_before(session: CtxSession) -> int | None:
+    """When a *session* was signed whose cookie does not say when it began; else None."""
+    opening, received, reread = session.opening, session.received, session.reread
+    if opening is None:
+        return None
+    if received is not None:
+        said = BEGAN in received[0]
+    else:
+        said = reread is None or BEGAN in (reread() or ())
+    return None if said else opening.signed_at
 
 
 def holds_only_begin(session: SessionMixin) -> bool:

@@ -76,6 +76,34 @@ def test_a_key_that_can_have_no_effect_is_refused_and_nothing_registered() -> No
         CtxKit(other)
 
 
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        ({"CTXKIT_SESSION_PARTS": 3}, 'CTXKIT_SESSION_SIZE = "split"'),
+        ({"CTXKIT_SESSION_PARTS": 3, "CTXKIT_SESSION_SIZE": "error"}, "CTXKIT_SESSION_SIZE"),
+        ({"CTXKIT_SESSION_REVOCATIONS_DOWN": "closed"}, "CTXKIT_SESSION_REVOCATIONS"),
+        (
+            {"CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL": "2099-01-01"},
+            "CTXKIT_SESSION_ENCRYPT = True",
+        ),
+    ],
+)
+def test_a_key_that_needs_another_says_which(config: dict[str, t.Any], remedy: str) -> None:
+    """It would do nothing, and whoever set it would not know."""
+    with pytest.raises(ConfigError, match=f"no effect.* Set {remedy}.*, or remove it"):
+        CtxKit(make_app(**config))
+
+
+def test_parts_are_of_use_to_a_subclass_that_splits() -> None:
+    class Splits(CtxSessionInterface):
+        size = "split"
+
+    app = make_app(CTXKIT_SESSION_PARTS=3)
+    app.session_interface = Splits()
+    CtxKit(app)
+    assert app.session_interface.parts == 3
+
+
 def test_keys_at_their_defaults_refuse_nobody() -> None:
     app = make_app(
         CTXKIT_SESSION_NESTED="tell", CTXKIT_SESSION_LEEWAY=0, CTXKIT_SESSION_INTERFACE=False

@@ -190,6 +190,7 @@ def test_redis_without_its_driver_says_what_to_install() -> None:
         {"CTXKIT_SESSION_REVOCATIONS": "sqlite://x"},
         {"CTXKIT_SESSION_REVOCATIONS": True},
         {"CTXKIT_SESSION_REVOCATIONS_DOWN": "shut"},
+        {"CTXKIT_SESSION_REVOCATIONS_DOWN": "closed"},
         {"CTXKIT_SESSION_USER_KEY": ()},
         {"CTXKIT_SESSION_USER_KEY": ""},
         {"CTXKIT_SESSION_USER_KEY": [7]},

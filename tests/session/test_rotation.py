@@ -9,6 +9,8 @@ from unittest import mock
 
 import pytest
 from flask import Flask, session
+from flask.json.provider import DefaultJSONProvider
+from flask.json.tag import TaggedJSONSerializer
 from werkzeug.http import parse_date
 from werkzeug.sansio.http import parse_cookie
 
@@ -94,6 +96,39 @@ def test_what_an_old_key_signed_is_signed_anew_and_stays_as_old(text: str) -> No
     assert codec.unpack(verified.payload) == text
     assert response.headers["Vary"] == "Cookie"
     assert interface_of(app).tally.totals()["save", "re-signed", ""] == 1
+
+
+class OwnTags(TaggedJSONSerializer):
+    """Makes the interface take Flask's own serializer."""
+
+
+class OwnJSON(DefaultJSONProvider):
+    def loads(self, s: str | bytes, **kwargs: t.Any) -> t.Any:
+        return super().loads(s, **kwargs)
+
+
+def with_own_tags(app: Flask) -> None:
+    interface_of(app).serializer = OwnTags()
+
+
+def with_own_json(app: Flask) -> None:
+    app.json = OwnJSON(app)
+
+
+@pytest.mark.parametrize("change", [with_own_tags, with_own_json])
+def test_it_is_signed_anew_for_flasks_own_serializer_too(change: t.Any) -> None:
+    """Only the outside is made anew, so nothing has to be read or written for it."""
+    app = make_app(CTXKIT_SESSION_RESIGN=300)
+    change(app)
+    text = '{"n": 1, "t": {" t": [2]}}'  # spaced as no serializer of the kit's writes it
+    response = answer(app, cookie(text))
+    assert response.text == "1"
+    verified = codec.verify(str(resent(response)).encode(), RING, now=NOW, max_age=5000)
+    assert (verified.code, verified.key, verified.age) == ("valid", 0, 1000)
+    assert codec.unpack(verified.payload) == text
+    assert interface_of(app).tally.totals()["save", "re-signed", ""] == 1
+    assert resent(answer(app, str(resent(response)))) is None
+    assert resent(answer(app, cookie(age=299))) is None
 
 
 def test_it_is_signed_anew_once() -> None:

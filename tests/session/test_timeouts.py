@@ -25,6 +25,10 @@ if t.TYPE_CHECKING:
 NOW = 1_700_000_000
 
 
+class Own(TaggedJSONSerializer):
+    """Makes the interface take Flask's own serializer."""
+
+
 class Site:
     """An app, one visitor, a clock, and the verdicts."""
 
@@ -272,14 +276,15 @@ def test_a_session_that_is_over_gets_a_new_begin_with_its_next_content() -> None
     assert site.values(100)["n"] == 1
 
 
-def test_a_session_from_before_began_when_it_was_signed() -> None:
+@pytest.mark.parametrize("serializer", [None, Own()])
+def test_a_session_from_before_began_when_it_was_signed(serializer: t.Any) -> None:
     """And says so from its next save, or when it is next signed anew."""
-    site = Site(absolute=100)
+    site = Site(serializer, absolute=100)
     site.bring('{"n":1}', signed_at=NOW - 60)
     site.go("/write", 30)
     assert site.values()[BEGAN] == NOW - 60
     assert site.values(11) == {}
-    site = Site(absolute=100, reissue=10)
+    site = Site(serializer, absolute=100, reissue=10)
     site.bring('{"n":1,"cart":[1]}', signed_at=NOW - 60)
     assert site.signs("/nest")
     assert site.values() == {"n": 1, "cart": [1], BEGAN: NOW - 60}
@@ -287,8 +292,9 @@ def test_a_session_from_before_began_when_it_was_signed() -> None:
     assert site.values() == {}
 
 
-def test_clearing_begins_anew() -> None:
-    site = Site(absolute=100)
+@pytest.mark.parametrize("serializer", [None, Own()])
+def test_clearing_begins_anew(serializer: t.Any) -> None:
+    site = Site(serializer, absolute=100)
     site.go("/write")
     with (
         mock.patch("time.time", return_value=NOW + 90),
@@ -353,10 +359,6 @@ def test_regenerating_resets_it_also_for_a_session_from_before() -> None:
 
 
 # -------------------------------------------------------------------- leeway, plain path
-
-
-class Own(TaggedJSONSerializer):
-    """Makes the interface take Flask's own serializer."""
 
 
 @pytest.mark.parametrize("serializer", [None, Own()])
