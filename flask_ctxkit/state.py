@@ -15,6 +15,7 @@ from werkzeug.wsgi import get_host
 from . import internals, sync
 from .contexts.first_request import FirstRequest
 from .contexts.registry import Registry
+from .deferred import run_deferred, waiting
 from .findings.catalogue import Rules
 from .pipeline import Pipeline
 from .redact import Redactor
@@ -217,6 +218,8 @@ class State:
         top = internals.current_app_context
 
         def wsgi_app(environ: WSGIEnvironment, start_response: StartResponse) -> t.Any:
+            if waiting:
+                run_deferred()
             if not self._resolved:
                 self._resolve(environ)
             if self._pages is not None and environ.get("PATH_INFO", "").startswith(prefix):

@@ -68,9 +68,13 @@ def not_from_the_cli() -> t.Iterator[None]:
 
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Pytest's own, of whose suites the reports are the same on CI: there they are not cut."""
+    """Pytest's own, of whose suites the reports are the same on CI: there they are not cut.
+
+    None of them has use for Hypothesis, whose import takes half of their time.
+    """
     for name in ("CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     return pytester
 
 

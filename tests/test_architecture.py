@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 LEAVES = {
     "errors", "signals", "redact", "config", "globals", "internals", "definition", "units",
-    "strength", "origin",
+    "strength", "origin", "deferred",
 }  # fmt: skip
 ROOMS = {"contexts", "session", "resources", "trace", "workers"}
 RECORDS = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from .. import internals
+from ..deferred import run_deferred
 from ..definition import short_path
 from ..units import current_unit, units_alive
 from .frames import Frame, find_wsgi_contexts, frames_of
@@ -172,7 +173,7 @@ class Registry:
         """A context that held something vanished: the next push looks for it, so that it is told
         also where nobody asks.
         """
-        self._sweep_at = 0  # no more here, since the collector may be the caller
+        self._sweep_at = 0
 
     def _sweep(self) -> list[tuple[t.Any, Watched]]:
         """The contexts that are pushed; one that vanished was never popped."""
@@ -263,6 +264,7 @@ class Registry:
 
         :param frames: with the Python frames of each, innermost first.
         """
+        run_deferred()
         entries = self._sweep()
         self._orphans(entries)
         wanted = frames or not self.recording
@@ -285,6 +287,7 @@ class Registry:
 
     def pushed(self) -> list[tuple[Unit, t.Any, Watched]]:
         """The contexts that are pushed, with their units and records, in order of pushing."""
+        run_deferred()
         return [(r.unit, ctx, r) for ctx, r in self._sweep() if internals.is_pushed(ctx)]
 
     @property
@@ -296,6 +299,7 @@ class Registry:
         if moment - self._collected >= COLLECT_EVERY:
             self._collected = moment
             gc.collect()
+        run_deferred()
         self._orphans(self._sweep())
         return tuple(
             leak if leak.still == _still(ref) else _replaced(leak, still=_still(ref))

@@ -5,7 +5,7 @@ refers to it as well. All look-ups go by the context, so that who clears, copies
 neither loses nor closes anything. It ends in one of these ways, each exactly once:
 in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
 another teardown function raised and Flask skipped the rest; where a context is taken off its
-stack without teardown; or, where nobody ever popped it, when it is collected.
+stack without teardown; or, where nobody ever popped it, soon after it was collected.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import typing as t
 import weakref
 
 from .. import internals
+from ..deferred import run_deferred
 from ..errors import NotRegisteredError, OutsideContextError
 from ..globals import OURS, kit_or_none
 from .scope import KEY, Scope, closed
@@ -49,6 +50,7 @@ def _attach(ctx: t.Any, what: str) -> Scope:
         )
     if not internals.is_pushed(ctx):
         raise closed(f"{what} was asked for in a context that has ended.")
+    run_deferred()  # first give back what lost contexts still hold
     new = Scope(kit.resources, ctx)
     scope: Scope = ctx.__dict__.setdefault(KEY, new)
     if scope is new:

@@ -8,6 +8,7 @@ import typing as t
 import weakref
 from dataclasses import dataclass
 
+from ..deferred import run_deferred
 from ..internals import call_in_app_context
 from .attachment import current_scope
 
@@ -113,6 +114,7 @@ class Resources:
 
     def tally(self, name: str) -> Tally:
         """What became of the resource *name* so far."""
+        run_deferred()
         with self._lock:
             return Tally(name, *self._counts.get(name, ()))
 
@@ -186,4 +188,4 @@ def _forgotten(scopes: weakref.WeakValueDictionary[int, Scope]) -> None:
     for reference in scopes.valuerefs():
         scope = reference()
         if scope is not None:
-            scope.forgotten()
+            scope.lost()

@@ -10,6 +10,7 @@ import weakref
 from dataclasses import dataclass
 
 from .. import internals
+from ..deferred import defer
 from ..errors import ClosedContextError
 from ..globals import OURS
 from .callers import caller
@@ -206,6 +207,11 @@ class Scope:
             )
         return failure
 
+    def lost(self) -> None:
+        """Nobody will end it: what is open is closed soon. Called by finalizers."""
+        if self._stack:
+            defer(self.forgotten)
+
     def forgotten(self) -> None:
         """Close what nobody closed, and warn. Nothing in a forked child: it is its parent's."""
         if not self._stack or self._pid != os.getpid():
@@ -236,7 +242,7 @@ class Scope:
         self.end(None)
 
     def __del__(self) -> None:
-        self.forgotten()
+        self.lost()
 
     def __copy__(self) -> Scope:
         return self
@@ -289,7 +295,7 @@ def _dropping(scope: Scope) -> t.Callable[[object], None]:
     def dropped(_context: object) -> None:
         scope = reference()
         if scope is not None:
-            scope.forgotten()
+            scope.lost()
 
     return dropped
 

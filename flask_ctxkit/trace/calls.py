@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import typing as t
+from functools import partial
 from types import GeneratorType
 
 from flask import request_finished
 from werkzeug.wsgi import ClosingIterator
 
+from ..deferred import defer
 from ..internals import current_app
 from .recording import Recording, Remark, now
 from .signals import heard
@@ -136,24 +138,30 @@ class Body:
             if close is not None:
                 close()
         finally:
-            self._end("finished")
+            if not self._closed:
+                self._closed = True
+                recording = self._recording
+                recording.state = "finished"
+                _end(recording, self._recorder, self._start, now(), self._chunks)
 
     def __del__(self) -> None:
         if not self._closed:
-            self._end("left")
+            # Not the body itself: the generator inside it is closed now.
+            defer(partial(_left, self._recording, self._recorder, self._start, now(), self._chunks))
 
-    def _end(self, state: t.Literal["finished", "left"]) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        recording = self._recording
-        try:
-            recording.state = state
-            recording.odd = recording.odd or state == "left"
-            remark = Remark(note=f"{self._chunks} chunks")
-            recording.note(STREAM, self._start, remark)
-            recording.streaming = False
-            if recording.ended is None:
-                self._recorder.finish(recording)
-        except BaseException as own:
-            self._recorder.failed("stream", own)
+
+def _left(recording: Recording, recorder: Recorder, start: int, end: int, chunks: int) -> None:
+    """The body was dropped at *end*, a while ago, without being closed."""
+    recording.state, recording.left_at, recording.odd = "left", end, True
+    _end(recording, recorder, start, end, chunks)
+
+
+def _end(recording: Recording, recorder: Recorder, start: int, end: int, chunks: int) -> None:
+    try:
+        remark = Remark(note=f"{chunks} chunks")
+        recording.add((STREAM, start, end, recording.look(STREAM), remark))
+        recording.streaming = False
+        if recording.ended is None:
+            recorder.finish(recording)
+    except BaseException as own:
+        recorder.failed("stream", own)

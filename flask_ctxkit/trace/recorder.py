@@ -312,10 +312,13 @@ class Recorder:
         recording.ended = begun
         recording.lasted = begun - recording.made[0]
         recording.current = None
-        if recording.lineage is not None:
-            recording.lineage.settle(begun)
         if recording.state == "running":
             recording.state = "finished"
+        elif recording.left_at:
+            recording.ended = recording.left_at
+            recording.lasted = recording.left_at - recording.made[0]
+        if recording.lineage is not None:
+            recording.lineage.settle(recording.ended)
         try:
             if recording.request is not None:
                 recording.environ = self.captures.environ(recording.request.environ)

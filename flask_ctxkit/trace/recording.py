@@ -119,6 +119,8 @@ class Recording:
     """The templates that are being rendered: site, start, and the step around each."""
     findings: tuple[t.Any, ...] = ()
     dropped = 0
+    left_at = 0
+    """When its body was dropped, if it was: nobody tells of that before a while has passed."""
     opened = False
     """Whether it was told what ran before the first hook."""
     skips_told = False

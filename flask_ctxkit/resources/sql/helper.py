@@ -7,6 +7,7 @@ import typing as t
 import weakref
 from dataclasses import dataclass
 
+from ...deferred import defer, run_deferred
 from ...errors import CtxKitError
 from ...units import current_unit
 from .ledger import Holder, Ledger
@@ -185,6 +186,7 @@ class SqlHelper(t.Generic[R]):
         :raises CtxKitError: where there is no SQLAlchemy, or for ``nested="connection"`` with
             a database in memory.
         """
+        run_deferred()  # first close what other helpers left
         pool, in_memory = engine_pool(url, options)
         if in_memory and nested == "connection":
             raise CtxKitError(
@@ -194,7 +196,7 @@ class SqlHelper(t.Generic[R]):
         helper: SqlHelper[t.Any] = cls.__new__(cls)
         helper._set_up(pool, name, rows, nested or ("savepoint" if in_memory else "connection"))
         # Who forgets a helper leaves no connection open behind it.
-        weakref.finalize(helper, pool.close)
+        weakref.finalize(helper, defer, pool.close)
         return helper
 
     def __repr__(self) -> str:

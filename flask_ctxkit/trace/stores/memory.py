@@ -8,6 +8,7 @@ import threading
 import typing as t
 from collections import OrderedDict, deque
 
+from ...deferred import run_deferred
 from ..freezing import freeze
 
 if t.TYPE_CHECKING:
@@ -70,6 +71,7 @@ class MemoryStore:
             return self._by_endpoint.setdefault(endpoint, deque(maxlen=PER_ENDPOINT))
 
     def _kept(self) -> dict[int, Recording]:
+        run_deferred()  # an abandoned one is finished by who looks for it, at the latest
         with self._lock:
             rows = [*self._last, *self._failed, *(row[2] for row in self._slow)]
             for ring in self._by_endpoint.values():
