@@ -21,6 +21,7 @@ import pytest
 from flask import (
     Flask,
     Response,
+    appcontext_popped,
     appcontext_tearing_down,
     copy_current_request_context,
     current_app,
@@ -37,6 +38,7 @@ from flask_ctxkit import (
     ReentranceError,
     propagate,
 )
+from flask_ctxkit.deferred import run_deferred
 from flask_ctxkit.internals import ONE_CONTEXT, current_app_context
 from flask_ctxkit.resources import attachment
 from flask_ctxkit.resources.holders import held_by
@@ -213,6 +215,29 @@ def test_it_is_first_opened_by_a_teardown() -> None:
     with app.app_context():
         pass
     assert log == ["open db", "close db NoneType"]
+
+
+@both
+def test_it_is_first_opened_behind_all_teardowns(trace: bool) -> None:
+    """By who listens to the end: closed as soon as the pop is done, once, and nothing is told."""
+    app, kit = make(trace=trace)
+    log: Log = []
+    late = logged(kit, log)
+
+    def listens(sender: object, **_: object) -> None:
+        late()
+        log.append("signal")
+
+    with appcontext_tearing_down.connected_to(listens, app), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with app.app_context():
+            pass
+        with app.test_request_context():
+            pass
+        with app.app_context(), app.app_context():
+            pass
+    assert log == ["open db", "signal", "close db NoneType"] * 4
+    assert not appcontext_popped.receivers
 
 
 @both
@@ -427,6 +452,7 @@ def test_a_forgotten_one_warns_and_is_closed() -> None:
         thread.join()
         del thread
         gc.collect()
+        run_deferred()
     [warning] = [str(w.message) for w in seen if w.category is ResourceWarning]
     assert "db (opened at resources/test_scope.py:" in warning
     assert log == [app.name]

@@ -15,6 +15,7 @@ from flask.ctx import _AppCtxGlobals
 from flask.sessions import SecureCookieSessionInterface
 
 from flask_ctxkit import CtxKit, propagate
+from flask_ctxkit.deferred import run_deferred
 from flask_ctxkit.internals import current_app_context
 
 if t.TYPE_CHECKING:
@@ -179,6 +180,7 @@ def test_a_context_that_is_dropped_is_closed_although_its_g_is_kept(trace: bool)
         thread.join()
         del thread
         gc.collect()
+        run_deferred()
     assert [w.category for w in seen if "left open: db" in str(w.message)] == [ResourceWarning]
     assert log == ["open", "close"]
     assert OURS not in taken[0]
@@ -282,6 +284,7 @@ def test_a_request_in_a_context_that_holds_something_shows_its_names_alone() -> 
         warnings.simplefilter("ignore", ResourceWarning)
         kept.clear()
         gc.collect()
+        run_deferred()
 
 
 class Sessions(SecureCookieSessionInterface):

@@ -17,6 +17,7 @@ pytest.importorskip("sqlalchemy")
 from flask import Flask
 
 from flask_ctxkit import CtxKit, CtxKitError, PoolExhaustedError, SqlHelper
+from flask_ctxkit.deferred import run_deferred
 from flask_ctxkit.resources.sql import Gauge
 from tests.resources.faults import Counted, CountedConnection, CountedCursor, add, failing, names
 
@@ -61,6 +62,7 @@ def test_a_helper_that_is_forgotten_closes_its_pool(path: Path) -> None:
     assert pool.checkedin() == 1
     del db
     gc.collect()
+    run_deferred()
     assert pool.checkedin() == 0
 
 
