@@ -112,7 +112,7 @@ def a_context_whose_g_is_kept() -> tuple[list[t.Any], list[str]]:
         ctx.push()
         db()
         kept.insert(0, ctx)
-        kept.append(vars(g._get_current_object()).copy())  # type: ignore[attr-defined]
+        kept.append(vars(g._get_current_object()).copy())
 
     contextvars.Context().run(forget)
     return kept, log
@@ -122,7 +122,12 @@ def a_helper() -> tuple[list[t.Any], list[str]]:
     helper, log = SqlHelper.from_url("sqlite:///:memory:"), list[str]()
     engine = helper._pool._engine  # type: ignore[attr-defined]
     dispose = engine.dispose
-    engine.dispose = lambda: (dispose(), log.append("closed"))
+
+    def disposed() -> None:
+        dispose()
+        log.append("closed")
+
+    engine.dispose = disposed
     helper.fetchone("select 1")
     return [helper], log
 
@@ -147,6 +152,7 @@ def test_a_finalizer_touches_no_context_variable_and_runs_no_other_code(
 
     gc.collect()
     gc.disable()
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []  # of other libraries
     before = sys.getprofile()
     sys.setprofile(watch)
     try:
@@ -154,6 +160,7 @@ def test_a_finalizer_touches_no_context_variable_and_runs_no_other_code(
         gc.collect()
     finally:
         sys.setprofile(before)
+        gc.callbacks[:] = callbacks
         gc.enable()
     assert touched == []
     assert len(waiting) == 1
