@@ -4,14 +4,17 @@ A scope stands on ``g``, under the kit's one private name, and the application c
 refers to it as well. All look-ups go by the context, so that who clears, copies or replaces ``g``
 neither loses nor closes anything. It ends in one of these ways, each exactly once:
 in the kit's own teardown function, which runs last; behind the context's own ``pop``, where
-another teardown function raised and Flask skipped the rest; where a context is taken off its
-stack without teardown; or, where nobody ever popped it, soon after it was collected.
+another teardown function raised and Flask skipped the rest, or where the first use was even
+later; where a context is taken off its stack without teardown; or, where nobody ever popped it,
+soon after it was collected.
 """
 
 from __future__ import annotations
 
 import typing as t
 import weakref
+
+from flask import appcontext_popped
 
 from .. import internals
 from ..deferred import run_deferred
@@ -55,6 +58,8 @@ def _attach(ctx: t.Any, what: str) -> Scope:
     scope: Scope = ctx.__dict__.setdefault(KEY, new)
     if scope is new:
         _watch_end(ctx)
+        if internals.is_ending(ctx):
+            _end_once_popped(ctx)
         _place(ctx, scope)
         if not internals.is_pushed(ctx):
             # Popped by another unit since the last look: it may have found nothing to end.
@@ -92,6 +97,21 @@ def _watch_end(ctx: t.Any) -> None:
         end_scope(t.cast("t.Any", reference()), error)
 
     ctx.__dict__[internals.POP], ctx.__dict__[internals.ON_LEAVE] = pop, on_leave
+
+
+def _end_once_popped(ctx: t.Any) -> None:
+    """Let *ctx*, whose pop has begun, close what it holds when that is done.
+
+    A receiver of ``appcontext_tearing_down`` is called behind all teardown functions, and the
+    ``pop`` that runs is no longer to be replaced.
+    """
+
+    def popped(_app: object) -> None:
+        if not internals.is_pushed(ctx):
+            appcontext_popped.disconnect(popped)
+            end_behind(ctx)
+
+    appcontext_popped.connect(popped, ctx.app, weak=False)
 
 
 def _pop_and_close(ctx: t.Any, args: tuple[t.Any, ...], kwargs: dict[str, t.Any]) -> None:
