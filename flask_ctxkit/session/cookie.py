@@ -73,7 +73,8 @@ class SentCookie:
 
     def text(self) -> str | None:
         """The cookie's value as ``request.cookies`` has it; the first of several."""
-        if self.header is not None and "cookies" not in self.request.__dict__:
+        # Also where the app has replaced request.cookies since: Flask's session is read by then.
+        if self.header is not None:
             found = value_in(self.header, self.terms.name)
             if found is not None:
                 return found
@@ -132,9 +133,10 @@ class SentCookie:
         attributes: dict[str, t.Any] = {"opening": verified, "received": (text, verified.payload)}
         if terms.revoker is not None:
             attributes["users"] = users = terms.revoker.users(values)
-            self.ruling = terms.revoker.admit(verified.signed_at, users)
-            if self.ruling is not None and self.ruling.refused:
-                self.refusal = (self.ruling.code, dict(self.ruling.evidence))
+            # None says nothing against what is to be said already.
+            self.ruling = ruling = terms.revoker.admit(verified.signed_at, users) or self.ruling
+            if ruling is not None and ruling.refused:
+                self.refusal = (ruling.code, dict(ruling.evidence))
                 self._tell()
                 return {}, {"opening": verified._replace(code="revoked", payload=b"")}
         self._tell()

@@ -70,13 +70,23 @@ class Encryption:
         """
         secrets = (app.secret_key, *fallbacks_of(app))
         if not all(isinstance(secret, (str, bytes)) for secret in (*secrets, salt)):
-            raise EncryptionError("Sessions are encrypted with keys of str or bytes. Set such.")
+            self.refuse_keys()
         found = self._ciphers.get((secrets, salt))
         if found is None:
             current, *old = ((n, _cipher(secret, salt)) for n, secret in enumerate(secrets))
             found = (current, *reversed(old))
             remember(self._ciphers, (secrets, salt), found)
         return found
+
+    def refuse_keys(self) -> t.NoReturn:
+        """Refuse keys, a salt or a digest that sessions can't be encrypted with.
+
+        :raises EncryptionError: always.
+        """
+        raise EncryptionError(
+            "Sessions are encrypted with keys and a salt of str or bytes, and a digest_method "
+            "and key_derivation that itsdangerous knows. Set such."
+        )
 
     def encrypt(self, text: str, name: str, ciphers: t.Sequence[Cipher], now: int | None) -> str:
         """As :func:`encrypt`; here, so that only who encrypts needs the package."""

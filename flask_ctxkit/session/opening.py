@@ -20,6 +20,8 @@ from .split import SplitCookie
 from .timeouts import Timeouts
 
 if t.TYPE_CHECKING:
+    from datetime import timedelta
+
     from flask import Flask, Request
     from flask.sessions import SecureCookieSession
 
@@ -103,6 +105,9 @@ class OpeningInterface(SigningInterface):
         own = self._cache.has_own_tags(self.serializer) and reads_plain_json()
         terms = self._terms(app, secret, name) if own or encryption is not None else None
         if terms is None:
+            if encryption is not None:
+                # Never the plain way, which knows nothing of encryption.
+                encryption.refuse_keys()
             return self._open_plain(app, request)
         make: t.Callable[..., SentCookie] = SentCookie if self.size != "split" else SplitCookie
         if encryption is not None:
@@ -155,17 +160,18 @@ class OpeningInterface(SigningInterface):
         known, terms = self._cache.terms
         if known == config:
             return terms
-        keys = self._ring(app)
+        # By what was just looked at, since another thread may set something else meanwhile.
+        keys = self._ring_of(config[1:6])
         if keys is None:
             return None
-        age = self._plain_age(app)
-        terms = Terms(name, keys, age, self.leeway, self.strict, self.revoker, self.timeouts)
+        lifetime, leeway, strict, revoker, limits = config[6:]
+        age = most_age(lifetime, limits)
+        terms = Terms(name, keys, age, leeway, strict, revoker, limits)
         self._cache.terms = (config, terms)
         return terms
 
     def _plain_age(self, app: Flask) -> int:
-        max_age = int(app.permanent_session_lifetime.total_seconds())
-        return max_age if self.timeouts is None else self.timeouts.max_age(max_age)
+        return most_age(app.permanent_session_lifetime, self.timeouts)
 
     def _outside(self, app: Flask, request: Request, name: str) -> SentCookie | None:
         """The cookie whose inside only Flask's serializer reads, where its outside is as the
@@ -287,3 +293,9 @@ class OpeningInterface(SigningInterface):
             judge.failed(own)
             return
         judge.give(app, "open", code, key=key, proof=lambda: evidence, now=now)
+
+
+def most_age(lifetime: timedelta, limits: Timeouts | None) -> int:
+    """How old a signature may be, in seconds, by the app's *lifetime* and the *limits*."""
+    seconds = int(lifetime.total_seconds())
+    return seconds if limits is None else limits.max_age(seconds)

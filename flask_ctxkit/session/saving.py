@@ -24,6 +24,7 @@ if t.TYPE_CHECKING:
     from flask.sessions import SessionMixin
 
     from .judge import Hears
+    from .mapping import Source
     from .nested import Write
 
 Nested = t.Literal["tell", "save", "off"]
@@ -43,8 +44,14 @@ class SavingInterface(OpeningInterface):
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write *session* into *response* if that is called for."""
         if type(session) is PendingSession:
-            if not session.modified and not self._may_refresh(app, session, response):
-                self._judge.give(app, "open", "untouched", now=session.source.now)
+            # None where another thread reads it meanwhile.
+            source = session.__dict__.get("source")
+            if (
+                source is not None
+                and not session.modified
+                and not self._may_refresh(app, source, response)
+            ):
+                self._judge.give(app, "open", "untouched", now=source.now)
                 self._through(app, session, response)
                 return
             load(session)
@@ -87,15 +94,15 @@ class SavingInterface(OpeningInterface):
         code = "changed-in-stream" if streamed else "changed-after-save"
         self._judge.give(app, "save", code, hears=hears)
 
-    def _may_refresh(self, app: Flask, session: PendingSession, response: Response) -> bool:
+    def _may_refresh(self, app: Flask, source: Source, response: Response) -> bool:
         if not self._refreshes_like_flask():
             return True
         limits = self.timeouts
         due_at = None if limits is None else limits.due_at
         if due_at is not None:
-            age = session.source.valid_age()
+            age = source.valid_age()
             return age is not None and age >= due_at and may_reissue(response)
-        return app.config["SESSION_REFRESH_EACH_REQUEST"] and session.source.may_be_permanent()
+        return app.config["SESSION_REFRESH_EACH_REQUEST"] and source.may_be_permanent()
 
     def _refreshes_like_flask(self) -> bool:
         decided_by = getattr(self.should_set_cookie, "__func__", None)

@@ -74,10 +74,14 @@ class SigningInterface(SecureCookieSessionInterface):
         return self._ring(app) if app.secret_key and self._signs_like_flask() else None
 
     def _ring(self, app: Flask) -> Keyring | None:
-        cache, secret = self._cache, app.secret_key
-        config = (
-            secret, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
-        )  # fmt: skip
+        return self._ring_of((
+            app.secret_key, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
+        ))  # fmt: skip
+
+    def _ring_of(
+        self, config: tuple[t.Any, tuple[t.Any, ...], t.Any, t.Any, str]
+    ) -> Keyring | None:
+        cache = self._cache
         try:
             found = cache.keyrings.get(config)
         except TypeError:  # something unhashable

@@ -97,7 +97,7 @@ def _began_before(session: CtxSession) -> int | None:
     if received is not None:
         said = BEGAN in received[0]
     else:
-        said = reread is None or BEGAN in (reread() or ())
+        said = reread is None or BEGAN in dict(reread() or ())
     return None if said else opening.signed_at
 
 

@@ -281,6 +281,20 @@ def test_a_signed_cookie_is_taken_until_the_end_of_the_day(until: object) -> Non
     assert site.get("/read", f"session={SIGNED}", at=end)[0] == "{}"
 
 
+def test_that_it_came_signed_is_said_also_where_sessions_can_be_revoked() -> None:
+    """A store that has nothing against it takes nothing back; one that has is heard."""
+    site = Site(
+        CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL=DAY, CTXKIT_SESSION_REVOCATIONS="memory://"
+    )
+    signed = codec.seal(codec.pack('{"user_id":7}'), Keyring.derive("k"), now=NOW)
+    assert site.get("/read", f"session={signed}")[0] == "{'user_id': 7}"
+    assert site.codes[0] == "valid-signed"
+    with site.app.app_context():
+        revoke_sessions(7, NOW)
+    assert site.get("/read", f"session={signed}")[0] == "{}"
+    assert "revoked" in site.codes
+
+
 def test_in_the_window_nothing_else_gets_in() -> None:
     """A broken encrypted cookie is never read as a signed one, nor is another key's."""
     site = Site(CTXKIT_SESSION_ENCRYPT_READ_SIGNED_UNTIL=DAY)
@@ -348,6 +362,28 @@ def test_a_secret_key_of_another_type_is_an_error() -> None:
     site.app.secret_key = t.cast("t.Any", 7)
     with pytest.raises((encryption.EncryptionError, AssertionError)):
         site.interface.dumps(site.app, site.interface.session_class({"n": 1}))
+
+
+def with_odd_key(site: Site) -> None:
+    site.app.secret_key = t.cast("t.Any", bytearray(b"k"))
+
+
+def with_odd_fallback(site: Site) -> None:
+    site.app.config["SECRET_KEY_FALLBACKS"] = [bytearray(b"k")]
+
+
+def with_odd_digest(site: Site) -> None:
+    site.interface.digest_method = lambda *_: None
+
+
+@pytest.mark.parametrize("change", [with_odd_key, with_odd_fallback, with_odd_digest])
+def test_what_can_not_be_encrypted_with_is_no_reason_to_take_what_is_signed(change: t.Any) -> None:
+    """The one whose cookie it is would go on unencrypted, and nobody would know."""
+    site = Site()
+    change(site)
+    site.app.testing = True
+    with pytest.raises(encryption.EncryptionError):
+        site.get("/read", f"session={SIGNED}")
 
 
 def test_the_key_is_another_than_the_one_that_signs() -> None:

@@ -22,6 +22,7 @@ from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.json.tag import JSONTag, TaggedJSONSerializer
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadPayload, URLSafeTimedSerializer
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.sansio.http import parse_cookie
 
 from flask_ctxkit import CtxKit, unwrap
@@ -256,6 +257,27 @@ def test_a_changed_key_and_a_changed_fallback_count_at_once() -> None:
     assert "ann" in client.get("/read").text
     fallbacks.clear()
     assert client.get("/read").text == "{}"
+
+
+def test_a_key_that_is_set_while_another_request_looks_at_it_is_not_kept_for_the_old_one() -> None:
+    """What follows from one configuration is never remembered for another."""
+
+    class Meanwhile(CtxSessionInterface):
+        @property
+        def salt(self) -> str:  # type: ignore[override]
+            if changes:
+                app.secret_key = changes.pop()
+            return "cookie-session"
+
+    changes: list[str] = []
+    app = make_app(Meanwhile)
+    client = visitor(app)
+    app.session_interface = Meanwhile()
+    changes.append("new")
+    client.get("/read")
+    assert app.secret_key == "new"
+    app.secret_key = "k"
+    assert "ann" in client.get("/read").text
 
 
 def change_name(app: Flask) -> None:
@@ -682,6 +704,41 @@ def test_threads_that_touch_one_session_at_once_lose_no_write() -> None:
             assert seen == ["ann"] * 4
             assert {"w0", "w1", "w2", "w3"} < set(raw)
             assert raw["n"] in range(4)
+
+
+@told_only
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_session_that_another_thread_reads_while_it_is_saved_costs_no_answer(
+    refresh: bool,
+) -> None:
+    """A thread with the request's context goes on while the view is through."""
+
+    class Meanwhile(CtxSessionInterface):
+        def _may_refresh(self, *args: t.Any) -> bool:
+            found = super()._may_refresh(*args)
+            assert raw_session(request_context())["who"] == "ann"
+            return found
+
+    app = make_app(Meanwhile)
+    app.testing = True
+    app.config["SESSION_REFRESH_EACH_REQUEST"] = refresh
+    response = visitor(app).get("/plain")
+    assert response.text == "plain"
+    assert "Set-Cookie" not in response.headers
+
+
+def test_a_view_that_replaces_the_requests_cookies_changes_no_session() -> None:
+    """Flask has opened it by then."""
+    app = make_app()
+
+    @app.before_request
+    def replace() -> None:
+        flask.request.cookies = ImmutableMultiDict({"session": "e30.x.y"})
+
+    client = app.test_client()
+    with client.session_transaction() as opened:
+        opened["who"] = "ann"
+    assert client.get("/read").text == "{'who': 'ann'}"
 
 
 def test_who_comes_second_does_not_undo_what_the_first_wrote() -> None:

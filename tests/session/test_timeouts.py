@@ -9,14 +9,17 @@ from unittest import mock
 import pytest
 from flask import Flask, abort, session
 from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SecureCookieSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from itsdangerous import URLSafeSerializer
 
 from flask_ctxkit import CtxKit, regenerate_session
 from flask_ctxkit.internals import ACCESS_IS_TOLD
 from flask_ctxkit.session import codec
 from flask_ctxkit.session.codec import Keyring
 from flask_ctxkit.session.interface import CtxSessionInterface
+from flask_ctxkit.session.mapping import CtxSession
 from flask_ctxkit.session.timeouts import BEGAN, Timeouts, began_at
 
 if t.TYPE_CHECKING:
@@ -61,6 +64,12 @@ class Site:
         @app.get("/clear")
         def clear() -> str:
             session.clear()
+            return ""
+
+        @app.get("/renewed")
+        def renewed() -> str:
+            session.clear()
+            session["n"] = 2
             return ""
 
         @app.get("/renew")
@@ -156,7 +165,7 @@ def test_very_short_timeouts_sign_with_each_request() -> None:
     ("path", "method"),
     [
         ("/plain", "HEAD"), ("/plain", "OPTIONS"), ("/asset", "GET"), ("/static/x.css", "GET"),
-        ("/fails", "GET"),
+        ("/fails", "GET"), ("/read", "HEAD"),
     ],
 )  # fmt: skip
 def test_some_answers_never_carry_a_cookie_that_was_signed_anew(path: str, method: str) -> None:
@@ -228,6 +237,45 @@ def test_a_subclass_that_decides_by_itself_is_obeyed() -> None:
     site.app.session_interface.timeouts = site.interface.timeouts
     site.bring('{"n":1}')
     assert site.signs("/plain", 1)
+
+
+class Untimed(URLSafeSerializer):
+    """Signs, and can't tell when it did."""
+
+    def loads(self, s: t.Any, *_: t.Any, **__: t.Any) -> t.Any:
+        return super().loads(s)
+
+
+def without_time(app: Flask) -> t.Any:
+    return Untimed("k")
+
+
+def test_what_has_no_time_of_signing_is_never_signed_anew_and_begins_with_its_next_save() -> None:
+    """Where the app's own serializer can't tell how old a cookie is."""
+    site = Site(idle=100, absolute=1000, reissue=1)
+    site.interface.get_signing_serializer = without_time  # type: ignore[method-assign]
+    site.interface.resign = 1
+    site.client.set_cookie("session", str(Untimed("k").dumps({"n": 1})))
+    assert not site.signs("/read", 50)
+    assert site.values()["n"] == 1
+    assert site.signs("/write")
+    assert site.values(20)[BEGAN] == NOW + 50
+
+
+def test_the_timeouts_hold_for_a_session_class_of_the_apps_own() -> None:
+    """Which knows nothing of its cookie, so it is signed anew only when it changes."""
+    site = Site(idle=100, absolute=150, reissue=1)
+    site.interface.session_class = SecureCookieSession
+    site.interface.resign = 1
+    site.go("/write")
+    assert not site.signs("/read", 50)
+    assert site.values()[BEGAN] == NOW
+    site.go("/write", 50)
+    assert site.values(50)[BEGAN] == NOW
+    assert site.values(1) == {}
+    site.go("/write")
+    assert site.values(101) == {}
+    assert {"over", "idle"} <= {*site.codes}
 
 
 def test_a_refused_cookie_is_never_signed_anew() -> None:
@@ -304,6 +352,28 @@ def test_clearing_begins_anew(serializer: t.Any) -> None:
         opened["n"] = 2
     site.now = NOW + 90
     assert site.values(100) == {"n": 2, BEGAN: NOW + 90}
+
+
+@pytest.mark.parametrize("serializer", [None, Own()])
+def test_also_a_cookie_that_is_no_object_says_when_it_began_or_does_not(serializer: t.Any) -> None:
+    """Flask makes a session of null, and of a list of pairs."""
+    site = Site(serializer, absolute=100)
+    site.bring("null", signed_at=NOW - 60)
+    site.go("/write")
+    assert site.values()[BEGAN] == NOW - 60
+    site.bring(f'[["n",1],["{BEGAN}",{NOW - 60}]]')
+    site.go("/renewed", 30)
+    assert site.values() == {"n": 2, BEGAN: NOW + 30}
+
+
+def test_that_it_says_when_it_began_counts_as_a_change_for_who_looks_again() -> None:
+    """But not for Flask. What is no dict is left alone."""
+    opened = CtxSession({"n": 1})
+    Timeouts(absolute=100).begin(opened, NOW)
+    assert (opened[BEGAN], opened.writes, opened.modified) == (NOW, 1, False)
+    Timeouts(absolute=100).begin(opened, NOW + 1)
+    assert (opened[BEGAN], opened.writes) == (NOW, 1)
+    Timeouts(absolute=100).begin(t.cast("t.Any", object()), NOW)
 
 
 @pytest.mark.parametrize("path", ["/clear", "/pop"])
