@@ -239,6 +239,21 @@ def test_a_context_can_be_dropped_under_the_kits_own_locks() -> None:
     assert log == ["closed"]
 
 
+def test_a_request_may_end_under_the_locks_of_what_it_is_told_to() -> None:
+    """The collector closes Flask's own generators too, and so pops contexts anywhere."""
+    app, kit, log = make()
+    db = kit.resource("db", object, lambda _: log.append("closed"))
+    app.add_url_rule("/db", "db", lambda: str(bool(db())))
+    state = app.extensions["ctxkit"]
+
+    def serve() -> None:
+        with state.store._lock, state.recorder._lock, state.resources._lock:
+            app.test_client().get("/db")
+
+    in_thread(serve)
+    assert log == ["closed"]
+
+
 # ------------------------------------------------------------------------------- when it is done
 
 

@@ -76,7 +76,8 @@ class Resources:
         self._describe = describe
         self._counts: dict[str, list[int]] = {}
         """What a tally holds, by name, while it is counted."""
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
         self._scopes: weakref.WeakValueDictionary[int, Scope] = weakref.WeakValueDictionary()
         self._finalizer: object | None = None
         self._pings: dict[str, Ping] = {}

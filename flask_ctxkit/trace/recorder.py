@@ -116,7 +116,8 @@ class Recorder:
         """The line at which Flask pushes the context of a request, once it is known."""
         self.dropped = 0
         self._failures: dict[tuple[str, str], list[t.Any]] = {}
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
         self.start()
 
     def start(self) -> None:

@@ -39,7 +39,8 @@ class MemoryStore:
         self._by_endpoint: OrderedDict[str | None, deque[Recording]] = OrderedDict()
         self._frozen: OrderedDict[tuple[int, int, int], Trace] = OrderedDict()
         self._order = itertools.count()
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
         self.added = 0
 
     def add(self, recording: Recording) -> None:
@@ -74,7 +75,7 @@ class MemoryStore:
         run_deferred()  # an abandoned one is finished by who looks for it, at the latest
         with self._lock:
             rows = [*self._last, *self._failed, *(row[2] for row in self._slow)]
-            for ring in self._by_endpoint.values():
+            for ring in [*self._by_endpoint.values()]:
                 rows.extend(ring)
         return {recording.serial: recording for recording in rows}
 
