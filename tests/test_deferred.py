@@ -246,12 +246,29 @@ def test_a_request_may_end_under_the_locks_of_what_it_is_told_to() -> None:
     app.add_url_rule("/db", "db", lambda: str(bool(db())))
     state = app.extensions["ctxkit"]
 
+    @kit.rule
+    def each_one(trace: t.Any) -> t.Iterator[str]:
+        """A rule that finds, and then fails."""
+        yield f"{trace.path} was asked for."
+        raise ValueError("its own mistake")
+
+    @app.before_request
+    def note() -> None:
+        g.noted = True  # is learnt
+
     def serve() -> None:
-        with state.store._lock, state.recorder._lock, state.resources._lock:
+        rules = state.rules
+        with (
+            state.store._lock, state.recorder._lock, state.resources._lock,
+            rules._lock, rules.tally._lock, rules._memory._lock,
+        ):  # fmt: skip
             app.test_client().get("/db")
 
     in_thread(serve)
     assert log == ["closed"]
+    assert [row.finding.message for row in state.rules.tally.rows()] == ["/db was asked for."]
+    assert [failure.message for failure in state.rules.failures] == ["its own mistake"]
+    assert state.rules._memory.writers("noted")
 
 
 # ------------------------------------------------------------------------------- when it is done

@@ -86,7 +86,8 @@ class Rules:
         self._memory = Memory()
         self._facts: Facts | None = None
         self._failures: dict[tuple[str, str], tuple[str, int]] = {}
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
 
     # ------------------------------------------------------------------- the catalogue
 
@@ -120,7 +121,7 @@ class Rules:
         with self._lock:
             return tuple(
                 RuleFailure(step, name, message, count)
-                for (step, name), (message, count) in self._failures.items()
+                for (step, name), (message, count) in [*self._failures.items()]
             )
 
     # ----------------------------------------------------------------------- looking

@@ -128,7 +128,8 @@ class Memory:
     """What finished traces told that others need: bounded, and safe to use from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
         self._writers: OrderedDict[str, dict[str, Writer]] = OrderedDict()
         self._refusals: OrderedDict[tuple[str | None, str | None, str], str] = OrderedDict()
         self._left: OrderedDict[str, dict[str, Writer]] = OrderedDict()

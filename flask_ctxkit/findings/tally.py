@@ -85,7 +85,8 @@ class Tally:
         self._clock = clock
         self._rows: OrderedDict[tuple[str, str], _Row] = OrderedDict()
         self._logged: dict[str, float] = {}
-        self._lock = threading.Lock()
+        # Taken again where the collector closes a stream in it, which then pops its context.
+        self._lock = threading.RLock()
         self._logger = logging.getLogger("flask_ctxkit")
 
     def add(self, finding: Finding, app: t.Any = None, about: str = "") -> None:
@@ -144,7 +145,7 @@ class Tally:
         with self._lock:
             rows = [
                 Count(r.finding, r.count, r.first_at, r.last_at, tuple(r.traces))
-                for r in self._rows.values()
+                for r in [*self._rows.values()]
             ]
         order = {severity: position for position, severity in enumerate(SYMBOLS)}
         rows.sort(key=lambda r: (order.get(r.finding.severity or "note", 9), -r.count))
