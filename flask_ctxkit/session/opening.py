@@ -221,13 +221,14 @@ class OpeningInterface(SigningInterface):
         values, opened = plain.loads(serializer, text, max_age=max_age, leeway=self.leeway)
         session = self.session_class(values)
         self._keep(session, serializer, text, max_age, outside or opened)
-        if opened is not None and opened.signed_at is not None:
-            over = limits.ended(session, opened.signed_at, int(time.time()))
+        signed_at = None if opened is None else opened.signed_at
+        if signed_at is not None:
+            over = limits.ended(session, signed_at, int(time.time()))
             if over is not None:
                 self._tell_plain(app, cookie, *over)
                 return self.session_class()
-            if isinstance(session, CtxSession) and self.revoker is not None:
-                return self._admit_plain(app, self.revoker, session, opened.signed_at, cookie)
+        if self.revoker is not None:
+            return self._admit_plain(app, self.revoker, session, signed_at, cookie)
         self._tell_plain(app, cookie, "valid", {})
         return session
 
@@ -247,12 +248,14 @@ class OpeningInterface(SigningInterface):
         self,
         app: Flask,
         revoker: Revoker,
-        session: CtxSession,
-        signed_at: int,
+        session: SecureCookieSession,
+        signed_at: int | None,
         cookie: SentCookie | None,
     ) -> SecureCookieSession:
-        session.users = revoker.users(dict(dict.items(session)))
-        ruling = revoker.admit(signed_at, session.users)
+        users = revoker.users(dict(dict.items(session)))
+        if isinstance(session, CtxSession):
+            session.users = users
+        ruling = revoker.admit(signed_at, users)
         if ruling is None:
             self._tell_plain(app, cookie, "valid", {})
             return session

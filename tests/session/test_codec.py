@@ -23,6 +23,7 @@ from markupsafe import Markup
 
 from flask_ctxkit.session import codec, tags
 from flask_ctxkit.session.codec import Keyring, MalformedPayloadError
+from flask_ctxkit.session.cookie import values_in
 
 NOW = 1_700_000_000
 MONTH = 31 * 24 * 3600
@@ -300,12 +301,31 @@ def test_signed_timestamps_of_any_kind(stamp: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"\\u0020t":[1]}', '{"a":{"\\u0020u":"00000000000000000000000000000001"}}', ' {"a":1}\n',
+    [' {"a":[{" t":[1,{" b":"eA=="}]},"x",[1],{}]} ',
+     '{"\\u0020t":[1]}', '{"a":{"\\u0020u":"00000000000000000000000000000001"}}', ' {"a":1}\n',
      '{" t":1," t":[2]}', '{"a":{" u":"bad"},"a":1}', '{" t":[1],"x":1}', '[" t"]', '{" x":[1]}'],
 )  # fmt: skip
 def test_json_that_flask_would_not_write_is_read_as_flask_reads_it(text: str) -> None:
     """Escaped names, spaces, names that come twice, tags with company, unknown tags."""
     assert same(tags.decode(text), SERIALIZER.loads(text))
+
+
+def test_values_that_are_none_name_the_step() -> None:
+    for text, step in (("[", "json"), ("", "json"), ("1", "type"), ("[1]", "type")):
+        with pytest.raises(codec.MalformedPayloadError) as caught:
+            values_in(text)
+        assert caught.value.evidence["step"] == step
+    assert values_in("null") == {}
+
+
+def test_a_long_stream_that_is_cut_off_names_the_step() -> None:
+    """Not the size, which it would not have reached."""
+    noise = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(256)) * 2
+    raw = zlib.compress(noise, 0)
+    assert codec.unpack(b"." + codec.to_base64(zlib.compress(b"a" * 20_000, 0))) == "a" * 20_000
+    with pytest.raises(MalformedPayloadError) as caught:
+        codec.unpack(b"." + codec.to_base64(raw[:-9]))
+    assert caught.value.evidence["step"] == "zlib"
 
 
 @pytest.mark.parametrize(
@@ -325,6 +345,15 @@ def test_a_signed_cookie_without_a_time_is_malformed(stamp: bytes) -> None:
     keyring = Keyring.derive("k")
     found = codec.verify(signed(b"e30", keyring, stamp), keyring, now=NOW, max_age=MONTH)
     assert (found.code, found.key) == ("malformed" if stamp else "expired", 0)
+
+
+def test_what_is_signed_and_has_one_dot_only_is_malformed() -> None:
+    """Whatever stands before it is no time."""
+    keyring = Keyring.derive("k")
+    for value in (b"ZVPxAA", b"", b"e30"):
+        signature = base64.urlsafe_b64encode(keyring.current.sign(value)).rstrip(b"=")
+        found = codec.verify(value + b"." + signature, keyring, now=NOW, max_age=NOW)
+        assert (found.code, found.key) == ("malformed", 0)
 
 
 def test_an_eight_byte_time_is_a_time_and_a_nine_byte_one_is_not() -> None:

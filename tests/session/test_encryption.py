@@ -12,6 +12,7 @@ from unittest import mock
 import pytest
 from flask import Flask, session
 from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SecureCookieSessionInterface
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.sansio.http import parse_cookie
@@ -252,6 +253,21 @@ def test_a_serializer_of_the_apps_own_is_encrypted_too(serializer: TaggedJSONSer
     assert site.get("/read", cookie)[0] == "{'n': 1, 't': (1, b'x')}"
 
 
+def test_what_the_apps_own_serializer_wrote_it_reads() -> None:
+    """Not the kit, which has no tag for it."""
+
+    class Own(TaggedJSONSerializer):
+        def dumps(self, value: t.Any) -> str:
+            return super().dumps({"wrapped": value})
+
+        def loads(self, value: str) -> t.Any:
+            return super().loads(value)["wrapped"]
+
+    site = Site()
+    site.interface.serializer = Own()
+    assert site.get("/read", site.write())[0] == "{'n': 1, 't': (1, b'x')}"
+
+
 def test_flask_itself_takes_it_for_a_bad_signature() -> None:
     """A worker without the kit logs the visitor out, and does not fail."""
     app = Flask("app")
@@ -362,6 +378,15 @@ def test_a_secret_key_of_another_type_is_an_error() -> None:
     site.app.secret_key = t.cast("t.Any", 7)
     with pytest.raises((encryption.EncryptionError, AssertionError)):
         site.interface.dumps(site.app, site.interface.session_class({"n": 1}))
+
+
+def test_a_way_of_signing_that_is_set_later_opens_nothing_either() -> None:
+    """The class is looked at as the app is made; one interface can be changed afterwards."""
+    site = Site()
+    plain = SecureCookieSessionInterface().get_signing_serializer
+    site.interface.get_signing_serializer = plain  # type: ignore[method-assign]
+    assert site.get("/read", f"session={SIGNED}")[0] == "{}"
+    assert "not-encrypted" in site.codes
 
 
 def with_odd_key(site: Site) -> None:

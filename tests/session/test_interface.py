@@ -17,7 +17,14 @@ from unittest import mock
 
 import flask
 import pytest
-from flask import Flask, Response, copy_current_request_context, session, stream_with_context
+from flask import (
+    Flask,
+    Request,
+    Response,
+    copy_current_request_context,
+    session,
+    stream_with_context,
+)
 from flask.json.provider import DefaultJSONProvider, JSONProvider
 from flask.json.tag import JSONTag, TaggedJSONSerializer
 from flask.sessions import NullSession, SecureCookieSession, SecureCookieSessionInterface
@@ -41,7 +48,7 @@ from flask_ctxkit.session.mapping import (
 )
 from flask_ctxkit.session.revocation import Revoker
 from flask_ctxkit.session.revocations.memory import MemoryRevocations
-from flask_ctxkit.session.timeouts import Timeouts
+from flask_ctxkit.session.timeouts import BEGAN, Timeouts
 from flask_ctxkit.signals import session_verdict
 
 HAS_FALLBACKS = not FLASK_VERSION.startswith("3.0.")
@@ -706,6 +713,73 @@ def test_threads_that_touch_one_session_at_once_lose_no_write() -> None:
             assert raw["n"] in range(4)
 
 
+def sealed(text: str, key: str = "k", age: int = 0) -> str:
+    return codec.seal(codec.pack(text), Keyring.derive(key), now=1_700_000_000 - age)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (sealed('{"n":1}', "other"), "bad-signature"),
+        (sealed('{"n":1}', age=201), "expired"),
+        (sealed('{"n":1}', age=-1), "future"),
+        (sealed("["), "malformed"),
+        (sealed(f'{{"n":1,"{BEGAN}":1}}'), "expired"),
+        (sealed('{"user_id":7}'), "revoked"),
+    ],
+)
+def test_a_refused_session_says_why_and_has_nothing_of_the_cookie(sent: str, code: str) -> None:
+    """Nor does it count as one that was opened with a key."""
+    app = make_app()
+    interface = t.cast("CtxSessionInterface", app.session_interface)
+    interface.timeouts = Timeouts(idle=200, absolute=1000)
+    interface.revoker = Revoker(MemoryRevocations(), ["user_id"])
+    with mock.patch("time.time", return_value=1_700_000_000):
+        interface.revoker.store.revoke("7", 1_700_000_000, 1000)
+        with app.test_request_context(headers={"Cookie": f"session={sent}"}):
+            raw: t.Any = raw_session(request_context())
+            assert dict(raw) == {}
+            assert (raw.opening.code, raw.opening.payload) == (code, b"")
+    assert interface.tally.last_used == {}
+
+
+@pytest.mark.parametrize("timeouts", [None, Timeouts(idle=100)])
+@pytest.mark.parametrize(
+    "header",
+    ["session=", "xsession=1", "session", "session=.", "session=\udc80.a.b", "session=.\udc80.a.b"],
+)
+def test_a_header_in_which_there_is_no_session_is_none(
+    header: str, timeouts: Timeouts | None
+) -> None:
+    """Also where its name is a part of another one, and for what never comes over HTTP."""
+    app = make_app()
+    app.testing = True
+    app.session_interface.timeouts = timeouts  # type: ignore[attr-defined]
+    client = app.test_client(use_cookies=False)
+    for path, text in (("/plain", "plain"), ("/read", "{}")):
+        response = client.get(path, environ_overrides={"HTTP_COOKIE": header})
+        assert response.text == text
+        assert "Set-Cookie" not in response.headers
+
+
+@pytest.mark.parametrize("change", [None, with_tag])
+def test_a_session_class_of_the_apps_own_is_what_is_opened(
+    change: t.Callable[[Flask], None] | None,
+) -> None:
+    """With a cookie and without; nothing of the kit's is put into it."""
+    mine = type("Mine", (SecureCookieSession,), {})
+    app = make_app()
+    if change is not None:
+        change(app)
+    cookie = visitor(app).get_cookie("session").value
+    app.session_interface.session_class = mine  # type: ignore[attr-defined]
+    for headers in ({}, {"Cookie": f"session={cookie}"}):
+        with app.test_request_context(headers=headers):
+            raw: t.Any = raw_session(request_context())
+            assert type(raw) is mine
+            assert not vars(raw).keys() & {"opening", "received", "reread", "source"}
+
+
 @told_only
 @pytest.mark.parametrize("refresh", [False, True])
 def test_a_session_that_another_thread_reads_while_it_is_saved_costs_no_answer(
@@ -725,6 +799,33 @@ def test_a_session_that_another_thread_reads_while_it_is_saved_costs_no_answer(
     response = visitor(app).get("/plain")
     assert response.text == "plain"
     assert "Set-Cookie" not in response.headers
+
+
+class Sets(Request):
+    """Brings the session from elsewhere."""
+
+    def __init__(self, environ: t.Any, **options: t.Any) -> None:
+        super().__init__(environ, **options)
+        self.cookies = ImmutableMultiDict({"session": environ["HTTP_X_SESSION"]})
+
+
+class Reads(Request):
+    """So does this one."""
+
+    @property
+    def cookies(self) -> t.Any:
+        return ImmutableMultiDict({"session": self.headers["X-Session"]})
+
+
+@pytest.mark.parametrize("cls", [Sets, Reads])
+@pytest.mark.parametrize("sent", ["", "session=x.y.z"])
+def test_a_request_class_with_cookies_of_its_own_is_asked(cls: type[Request], sent: str) -> None:
+    app = make_app()
+    cookie = visitor(app).get_cookie("session").value
+    app.request_class = cls
+    client = app.test_client(use_cookies=False)
+    headers = {"X-Session": cookie, "Cookie": sent}
+    assert "ann" in client.get("/read", headers=headers).text
 
 
 def test_a_view_that_replaces_the_requests_cookies_changes_no_session() -> None:
@@ -873,8 +974,14 @@ def test_a_signed_but_unreadable_cookie_is_an_empty_session(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/plain", "/read"])
 @pytest.mark.parametrize("salt", ["cookie-session", b"cookie-session"])
-def test_strict_makes_it_the_error_that_it_is_in_flask(path: str, salt: t.Any) -> None:
+@pytest.mark.parametrize("change", [None, with_tag])
+def test_strict_makes_it_the_error_that_it_is_in_flask(
+    path: str, salt: t.Any, change: t.Callable[[Flask], None] | None
+) -> None:
+    """Also where Flask's own serializer reads it."""
     app = make_app()
+    if change is not None:
+        change(app)
     app.testing = True
     app.session_interface.strict = True  # type: ignore[attr-defined]
     app.session_interface.salt = salt  # type: ignore[attr-defined]

@@ -14,6 +14,9 @@ from unittest import mock
 
 import pytest
 from flask import Flask, session
+from flask.json.tag import TaggedJSONSerializer
+from flask.sessions import SecureCookieSession
+from itsdangerous import URLSafeSerializer
 from werkzeug.sansio.http import parse_cookie
 
 from flask_ctxkit import ConfigError, CtxKit, revoke_sessions
@@ -385,7 +388,6 @@ def test_a_lifetime_of_years_keeps_its_revocations() -> None:
 
 def test_a_serializer_of_the_apps_own_is_held_to_it() -> None:
     """The slower way of reading refuses as well, and saves nothing that was revoked."""
-    from flask.json.tag import TaggedJSONSerializer
 
     class Serializer(TaggedJSONSerializer):
         pass
@@ -397,6 +399,39 @@ def test_a_serializer_of_the_apps_own_is_held_to_it() -> None:
     site.during = lambda: site.revoke(7, NOW + 5)
     assert site.get("/write", cookie, NOW + 6)[1] == ""
     assert site.get("/who", cookie, NOW + 6)[0] == "None"
+    assert site.code("open") == "revoked"
+
+
+@pytest.mark.parametrize("cls", [None, SecureCookieSession])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_session_class_of_the_apps_own_is_held_to_it(own: bool, cls: t.Any) -> None:
+    """Whoever reads the cookie."""
+    site = Site()
+    if own:
+        site.interface.serializer = type("Own", (TaggedJSONSerializer,), {})()
+    if cls is not None:
+        site.interface.session_class = cls
+    cookie = site.login()
+    assert site.get("/who", cookie, NOW + 1)[0] == "7"
+    assert site.code("open") == "valid"
+    site.revoke(7, NOW + 1)
+    assert site.get("/who", cookie, NOW + 2)[0] == "None"
+    assert site.code("open") == "revoked"
+
+
+def test_what_has_no_time_of_signing_is_refused_once_its_user_was_revoked() -> None:
+    """It may be from before, for all that anybody knows."""
+
+    class Untimed(URLSafeSerializer):
+        def loads(self, s: t.Any, *_: t.Any, **__: t.Any) -> t.Any:
+            return super().loads(s)
+
+    site = Site()
+    site.interface.get_signing_serializer = lambda app: Untimed("k")  # type: ignore[method-assign, assignment, return-value]
+    cookie = site.login()
+    assert site.get("/who", cookie)[0] == "7"
+    site.revoke(7, NOW)
+    assert site.get("/who", cookie, NOW + 1)[0] == "None"
     assert site.code("open") == "revoked"
 
 

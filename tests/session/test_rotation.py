@@ -115,10 +115,13 @@ def with_own_json(app: Flask) -> None:
     app.json = OwnJSON(app)
 
 
+@pytest.mark.parametrize("config", [{}, {"CTXKIT_SESSION_LEEWAY": 5}])
 @pytest.mark.parametrize("change", [with_own_tags, with_own_json])
-def test_it_is_signed_anew_for_flasks_own_serializer_too(change: t.Any) -> None:
+def test_it_is_signed_anew_for_flasks_own_serializer_too(
+    change: t.Any, config: dict[str, t.Any]
+) -> None:
     """Only the outside is made anew, so nothing has to be read or written for it."""
-    app = make_app(CTXKIT_SESSION_RESIGN=300)
+    app = make_app(CTXKIT_SESSION_RESIGN=300, **config)
     change(app)
     text = '{"n": 1, "t": {" t": [2]}}'  # spaced as no serializer of the kit's writes it
     response = answer(app, cookie(text))

@@ -12,7 +12,7 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from itsdangerous import URLSafeSerializer
+from itsdangerous import URLSafeSerializer, URLSafeTimedSerializer
 
 from flask_ctxkit import CtxKit, regenerate_session
 from flask_ctxkit.internals import ACCESS_IS_TOLD
@@ -237,6 +237,18 @@ def test_a_subclass_that_decides_by_itself_is_obeyed() -> None:
     site.app.session_interface.timeouts = site.interface.timeouts
     site.bring('{"n":1}')
     assert site.signs("/plain", 1)
+
+
+def test_the_apps_own_way_of_signing_signs_anew() -> None:
+    """By the time that it tells."""
+    site = Site(idle=100)
+    made = URLSafeTimedSerializer("k", salt="mine")
+    site.interface.get_signing_serializer = lambda app: made  # type: ignore[method-assign]
+    site.go("/write")
+    assert [site.signs("/read", 9), site.signs("/read", 1)] == [False, True]
+    cookie = site.client.get_cookie("session")
+    assert cookie is not None
+    assert made.loads(cookie.value)["n"] == 1
 
 
 class Untimed(URLSafeSerializer):

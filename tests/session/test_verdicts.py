@@ -15,7 +15,7 @@ import pytest
 from flask import Flask, session, stream_with_context
 from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import JSONTag, TaggedJSONSerializer
-from itsdangerous import Signer, URLSafeSerializer, URLSafeTimedSerializer
+from itsdangerous import BadPayload, BadSignature, Signer, URLSafeSerializer, URLSafeTimedSerializer
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from flask_ctxkit.internals import ACCESS_IS_TOLD, current_request_context, raw_session
@@ -112,8 +112,31 @@ def test_no_cookie_is_absent() -> None:
 def test_a_cookie_that_nobody_looked_at_is_untouched() -> None:
     visit = Visit()
     visit.go(plain, signed())
-    visit.go(plain, "garbage")
-    assert visit.codes == ["untouched", "untouched"]
+    for sent in ("garbage", ".garb.a.ge", signed('{"_permanent":false,"n":1}')):
+        visit.go(plain, sent)
+    assert visit.codes == ["untouched"] * 4
+
+
+@pytest.mark.skipif(not ACCESS_IS_TOLD, reason="a session is read at once before 3.1.3")
+def test_it_is_untouched_also_where_it_is_too_old_to_be_signed_anew() -> None:
+    visit = Visit()
+    visit.interface.timeouts = Timeouts(idle=100)
+    visit.go(plain, signed(now=NOW - 101))
+    assert visit.codes == ["untouched"]
+    visit.go(plain, signed(now=NOW - 100))
+    assert visit.codes[1:] == ["valid", "reissued"]
+
+
+@pytest.mark.skipif(not ACCESS_IS_TOLD, reason="a session is read at once before 3.1.3")
+def test_what_several_threads_read_at_once_is_told_once() -> None:
+    visit = Visit()
+    for sent in (signed(now=1), "garbage"):
+        with visit.app.test_request_context(headers={"Cookie": f"session={sent}"}):
+            opened: t.Any = raw_session(t.cast("t.Any", current_request_context()))
+            source = opened.source
+            assert source()[0] == source()[0] == {}
+            assert len(visit.codes) == 1
+            visit.verdicts.clear()
 
 
 def test_a_valid_cookie_names_its_age_and_key() -> None:
@@ -289,6 +312,108 @@ def test_a_serializer_of_the_apps_own_gets_verdicts_too(text: str, code: str) ->
     visit.interface.get_signing_serializer = mine  # type: ignore[method-assign]
     visit.go(read, f"session={text}")
     assert visit.codes[0] == code
+
+
+def test_a_serializer_of_the_apps_own_is_counted_as_opening_and_never_idle() -> None:
+    """An idle timeout is told only of what expired."""
+    visit = Visit()
+    visit.interface.timeouts = Timeouts(idle=60)
+    made = partial(URLSafeTimedSerializer, "k", salt="pepper")
+    visit.interface.get_signing_serializer = lambda app: made()  # type: ignore[method-assign]
+    with mock.patch("time.time", return_value=NOW):
+        good = str(made().dumps({"n": 1}))
+    with mock.patch("time.time", return_value=NOW - 61):
+        old = str(made().dumps({"n": 1}))
+    for text in (good, "a.b.c", "", old):
+        visit.go(read, f"session={text}")
+    visit.interface.get_signing_serializer = lambda app: None  # type: ignore[method-assign]
+    visit.app.secret_key = None
+    visit.go(plain)
+    counted = visit.interface.tally.totals()
+    codes = [code for step, code, _ in counted if step == "open"]
+    assert sorted(codes) == ["absent", "idle", "no-key", "unknown-key", "valid"]
+
+
+class Refuses(TaggedJSONSerializer):
+    """Raises what it is told to."""
+
+    error: Exception
+
+    def loads(self, value: str) -> t.Any:
+        raise self.error
+
+
+def test_what_the_apps_own_serializer_refuses_is_refused_although_the_outside_is_valid() -> None:
+    """The verdict says why, in the words of the error where there is no other."""
+    visit = Visit()
+    visit.interface.timeouts = Timeouts(idle=60)
+    visit.interface.serializer = refuses = Refuses()
+    refuses.error = BadSignature("no")
+    with mock.patch.object(URLSafeTimedSerializer, "load_payload", side_effect=refuses.error):
+        visit.go(read, signed())
+    assert visit.codes[0] == "unknown-key"
+    for error, problem in (
+        (BadPayload("odd"), "BadPayload: odd"),
+        (BadPayload("odd", original_error=KeyError("a")), "KeyError: 'a'"),
+    ):
+        refuses.error = error
+        visit.verdicts.clear()
+        with mock.patch.object(URLSafeTimedSerializer, "load_payload", side_effect=error):
+            visit.go(read, signed())
+        assert visit.codes[0] == "undecodable"
+        assert visit.verdicts[0].evidence["problem"] == problem
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_split_session_is_judged_as_a_whole(own: bool) -> None:
+    """By its one signature; where none are split, it is one more bad signature."""
+    visit = Visit()
+    if own:
+        with_tag(visit)
+    text = signed('{"n":1}')
+    parts = f"session=~2~{text[:9]}; session.1={text[9:]}"
+    visit.go(read, parts)
+    visit.interface.size = "split"
+    visit.go(read, parts)
+    first, told = (verdict for verdict in visit.verdicts if verdict.step == "open")
+    assert first.code not in {"valid", "undecodable"}
+    assert told.code == "valid"
+    assert (told.evidence["key"], told.evidence["cookies"]) == (FINGERPRINT, 2)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_session_that_is_refused_for_its_time_is_told_with_its_key(own: bool) -> None:
+    visit = Visit()
+    if own:
+        with_tag(visit)
+    visit.interface.timeouts = Timeouts(idle=60)
+    for at, code, evidence in (
+        (NOW - 61, "idle", {"limit": 60, "age": 61}),
+        (NOW + 9, "future", {"ahead": 9}),
+        (NOW - 60, "valid", {"age": 60}),
+    ):
+        visit.verdicts.clear()
+        visit.go(read, signed(now=at))
+        told = visit.verdicts[0]
+        assert told.code == code
+        assert told.evidence.items() >= {"key": FINGERPRINT, **evidence}.items()
+        assert visit.interface.tally.totals()["open", code, FINGERPRINT] == 1
+
+
+def test_a_look_at_a_refused_cookie_that_fails_is_counted_and_costs_no_answer() -> None:
+    visit = Visit()
+    with mock.patch.object(diagnosis, "suspect", side_effect=ValueError("odd")):
+        visit.go(read, "garbage")
+    assert visit.interface.failures == 1
+    assert visit.codes == ["unchanged"]
+
+
+def test_strict_or_not_a_nested_change_is_told() -> None:
+    """Where a session is read at once, too."""
+    visit = Visit()
+    visit.interface.strict = True
+    visit.go(lambda: str(session["list"].append(2)), signed('{"list":[1]}'))
+    assert visit.codes == ["valid", "nested-change"]
 
 
 def bad_key() -> str:
