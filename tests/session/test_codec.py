@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import tracemalloc
 import typing as t
@@ -13,6 +14,7 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SecureCookieSessionInterface
 from hypothesis import example, given, settings
@@ -316,6 +318,19 @@ def test_values_that_are_none_name_the_step() -> None:
             values_in(text)
         assert caught.value.evidence["step"] == step
     assert values_in("null") == {}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_what_json_can_not_hold_is_refused_and_not_left_out(fast: bool) -> None:
+    """Also where the interpreter has no encoder in C; what the app's own default takes is kept."""
+    without = mock.patch("json.encoder.c_make_encoder", None)
+    with contextlib.nullcontext() if fast else without:
+        encode = tags.make_encode(DefaultJSONProvider.default, ensure_ascii=True, sort_keys=True)
+        for value in ({(1,): 1}, {b"k": 1}, [1j], {"a": object()}):
+            with pytest.raises(TypeError):
+                encode(value)
+        assert encode({"b": [float("inf")], "a": "é"}) == '{"a":"\\u00e9","b":[Infinity]}'
+        assert encode([UUID(int=1)]) == f'["{UUID(int=1)}"]'
 
 
 def test_a_long_stream_that_is_cut_off_names_the_step() -> None:

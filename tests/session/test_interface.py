@@ -842,6 +842,29 @@ def test_a_view_that_replaces_the_requests_cookies_changes_no_session() -> None:
     assert client.get("/read").text == "{'who': 'ann'}"
 
 
+@told_only
+@pytest.mark.parametrize("timeouts", [None, Timeouts(reissue=1)])
+def test_what_another_thread_fills_in_right_now_is_waited_for(timeouts: Timeouts | None) -> None:
+    """It has taken the cookie away, and the values are not in yet."""
+    app = make_app()
+    interface = t.cast("CtxSessionInterface", app.session_interface)
+    interface.timeouts = timeouts
+    opened = PendingSession.__new__(PendingSession)
+
+    def fill() -> None:
+        dict.update(opened, n=1)
+        opened.__class__ = UntouchedSession  # type: ignore[assignment]
+
+    with app.test_request_context():
+        response = Response("plain")
+        thread = threading.Timer(0.05, fill)
+        thread.start()
+        interface.save_session(app, opened, response)
+        thread.join()
+    assert dict(opened) == {"n": 1}
+    assert "Set-Cookie" not in response.headers
+
+
 def test_who_comes_second_does_not_undo_what_the_first_wrote() -> None:
     """Two read the cookie at once; the first fills the session in and changes it."""
     reads: list[int] = []

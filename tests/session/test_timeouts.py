@@ -221,7 +221,11 @@ def test_a_nested_change_that_is_saved_needs_no_second_cookie() -> None:
 
 def test_a_permanent_session_is_sent_no_more_often() -> None:
     """Flask sends it with every response."""
-    for config, signs in (({}, [True, True]), ({"reissue": 60}, [False, True])):
+    for config, signs in (
+        ({}, [True, True]),
+        ({"absolute": 1000}, [True, True]),
+        ({"reissue": 60}, [False, True]),
+    ):
         site = Site(**config)
         site.bring('{"_permanent":true,"n":1}')
         assert [site.signs("/read", 30), site.signs("/plain", 30)] == signs
@@ -288,6 +292,8 @@ def test_the_timeouts_hold_for_a_session_class_of_the_apps_own() -> None:
     site.go("/write")
     assert site.values(101) == {}
     assert {"over", "idle"} <= {*site.codes}
+    site.bring('{"_permanent":true,"n":1}', signed_at=site.now)
+    assert [site.signs("/read") for _ in range(2)] == [True, True]  # as Flask sends it
 
 
 def test_a_refused_cookie_is_never_signed_anew() -> None:

@@ -115,6 +115,14 @@ def test_a_cookie_that_nobody_looked_at_is_untouched() -> None:
     for sent in ("garbage", ".garb.a.ge", signed('{"_permanent":false,"n":1}')):
         visit.go(plain, sent)
     assert visit.codes == ["untouched"] * 4
+    assert {verdict.step for verdict in visit.verdicts} == {"open"}
+
+
+@pytest.mark.skipif(not ACCESS_IS_TOLD, reason="a session is read at once before 3.1.3")
+def test_a_permanent_session_is_untouched_where_it_is_not_sent_each_time() -> None:
+    visit = Visit(SESSION_REFRESH_EACH_REQUEST=False)
+    visit.go(plain, signed('{"_permanent":true,"n":1}'))
+    assert visit.codes == ["untouched"]
 
 
 @pytest.mark.skipif(not ACCESS_IS_TOLD, reason="a session is read at once before 3.1.3")
