@@ -253,6 +253,54 @@ def test_a_serializer_of_the_apps_own_is_encrypted_too(serializer: TaggedJSONSer
     assert site.get("/read", cookie)[0] == "{'n': 1, 't': (1, b'x')}"
 
 
+def test_signing_anew_saves_no_change_inside_a_value() -> None:
+    """What is told as not saved is not saved."""
+    site = Site(CTXKIT_SESSION_IDLE=100)
+    site.app.add_url_rule("/grow", "grow", lambda: str(session["list"].append("b")))
+    anew = site.get("/grow", site.write("/nested"), at=NOW + 50)[1]
+    assert "nested-change" in site.codes
+    assert site.get("/read", f"session={anew[0]}", at=NOW + 50)[0] == repr({"list": ["a" * 40]})
+
+
+def test_leeway_forgives_a_clock_ahead_and_no_more() -> None:
+    site = Site(CTXKIT_SESSION_LEEWAY=5)
+    cookie = site.write()
+    for at, opens in ((NOW + 3, True), (NOW - 5, True), (NOW - 6, False)):
+        assert ("n" in site.get("/read", cookie, at=at)[0]) is opens
+    assert "future" in site.codes
+
+
+def test_what_the_apps_own_serializer_can_not_read_is_undecodable() -> None:
+    """And empty; the verdict has its length, and what was raised."""
+    site = Site()
+    told: list[t.Any] = []
+    site.interface.on_verdict = told.append
+    cookie = site.write()
+    site.interface.serializer = type("Own", (TaggedJSONSerializer,), {"loads": lambda *_: 1 / 0})()
+    assert site.get("/read", cookie)[0] == "{}"
+    (found,) = (verdict for verdict in told if verdict.code == "undecodable")
+    assert found.evidence["problem"].startswith("ZeroDivisionError")
+    assert found.evidence["length"] == len(cookie.removeprefix("session="))
+
+
+@pytest.mark.parametrize("header", ["session=", "xsession=1"])
+def test_an_empty_cookie_is_none(header: str) -> None:
+    site = Site()
+    assert site.get("/read", header)[0] == "{}"
+    assert site.codes[0] == "absent"
+
+
+def test_what_came_signed_and_is_refused_leaves_nothing_to_read() -> None:
+    site = Site()
+    with (
+        mock.patch("time.time", return_value=NOW),
+        site.app.test_request_context(headers={"Cookie": f"session={SIGNED}"}),
+    ):
+        assert dict(session) == {}
+        opening = t.cast("t.Any", session).opening
+    assert (opening.code, opening.payload) == ("not-encrypted", b"")
+
+
 def test_what_the_apps_own_serializer_wrote_it_reads() -> None:
     """Not the kit, which has no tag for it."""
 

@@ -1010,8 +1010,9 @@ def test_strict_makes_it_the_error_that_it_is_in_flask(
     app.session_interface.salt = salt  # type: ignore[attr-defined]
     client = app.test_client()
     client.set_cookie("session", malformed_cookie())
-    with mock.patch("time.time", return_value=1_700_000_000), pytest.raises(BadPayload):
+    with mock.patch("time.time", return_value=1_700_000_000), pytest.raises(BadPayload) as caught:
         client.get(path)
+    assert caught.value.original_error is not None
 
 
 def test_without_a_secret_key_a_write_says_what_to_do() -> None:

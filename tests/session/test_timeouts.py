@@ -250,9 +250,10 @@ def test_the_apps_own_way_of_signing_signs_anew() -> None:
     site.interface.get_signing_serializer = lambda app: made  # type: ignore[method-assign]
     site.go("/write")
     assert [site.signs("/read", 9), site.signs("/read", 1)] == [False, True]
+    assert site.signs("/nest", 50)
     cookie = site.client.get_cookie("session")
     assert cookie is not None
-    assert made.loads(cookie.value)["n"] == 1
+    assert made.loads(cookie.value) == {"n": 1, "cart": [1]}  # what changed inside is not in it
 
 
 class Untimed(URLSafeSerializer):
@@ -269,6 +270,7 @@ def without_time(app: Flask) -> t.Any:
 def test_what_has_no_time_of_signing_is_never_signed_anew_and_begins_with_its_next_save() -> None:
     """Where the app's own serializer can't tell how old a cookie is."""
     site = Site(idle=100, absolute=1000, reissue=1)
+    site.app.testing = True
     site.interface.get_signing_serializer = without_time  # type: ignore[method-assign]
     site.interface.resign = 1
     site.client.set_cookie("session", str(Untimed("k").dumps({"n": 1})))
@@ -281,6 +283,7 @@ def test_what_has_no_time_of_signing_is_never_signed_anew_and_begins_with_its_ne
 def test_the_timeouts_hold_for_a_session_class_of_the_apps_own() -> None:
     """Which knows nothing of its cookie, so it is signed anew only when it changes."""
     site = Site(idle=100, absolute=150, reissue=1)
+    site.app.testing = True
     site.interface.session_class = SecureCookieSession
     site.interface.resign = 1
     site.go("/write")

@@ -372,6 +372,17 @@ def test_what_the_apps_own_serializer_refuses_is_refused_although_the_outside_is
         assert visit.verdicts[0].evidence["problem"] == problem
 
 
+def test_several_cookies_of_which_none_is_valid_are_counted() -> None:
+    """One that verifies and is too old is no duplicate that would have been taken."""
+    visit = Visit(PERMANENT_SESSION_LIFETIME=60)
+    bad, old = signed(key="x"), signed(now=NOW - 61)
+    for header, count in ((f"session={bad}; session={old}", 2), (f"session={bad}", None)):
+        visit.verdicts.clear()
+        visit.go(read, header)
+        assert visit.codes[0] == "unknown-key"
+        assert visit.verdicts[0].evidence.get("count") == count
+
+
 @pytest.mark.parametrize("own", [False, True])
 def test_a_split_session_is_judged_as_a_whole(own: bool) -> None:
     """By its one signature; where none are split, it is one more bad signature."""
@@ -387,6 +398,10 @@ def test_a_split_session_is_judged_as_a_whole(own: bool) -> None:
     assert first.code not in {"valid", "undecodable"}
     assert told.code == "valid"
     assert (told.evidence["key"], told.evidence["cookies"]) == (FINGERPRINT, 2)
+    visit.verdicts.clear()
+    visit.go(read, text)
+    assert visit.codes[0] == "valid"
+    assert "cookies" not in visit.verdicts[0].evidence
 
 
 @pytest.mark.parametrize("own", [False, True])
