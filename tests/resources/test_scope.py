@@ -223,6 +223,7 @@ def test_it_is_first_opened_behind_all_teardowns(trace: bool) -> None:
     app, kit = make(trace=trace)
     log: Log = []
     late = logged(kit, log)
+    listeners = dict(appcontext_popped.receivers)
 
     def listens(sender: object, **_: object) -> None:
         late()
@@ -237,7 +238,7 @@ def test_it_is_first_opened_behind_all_teardowns(trace: bool) -> None:
         with app.app_context(), app.app_context():
             pass
     assert log == ["open db", "signal", "close db NoneType"] * 4
-    assert not appcontext_popped.receivers
+    assert dict(appcontext_popped.receivers) == listeners
 
 
 @both
