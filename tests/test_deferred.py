@@ -87,7 +87,7 @@ def a_body() -> tuple[list[t.Any], list[str]]:
     return [begun(app), app], log
 
 
-def a_context_with_a_resource() -> tuple[list[t.Any], list[str]]:
+def a_context_with_a_resource(*, keep_g: bool = False) -> tuple[list[t.Any], list[str]]:
     app, kit, log = make()
     db = kit.resource("db", object, lambda _: log.append("closed"))
     kept: list[t.Any] = [app]
@@ -97,25 +97,15 @@ def a_context_with_a_resource() -> tuple[list[t.Any], list[str]]:
         ctx.push()
         db()
         kept.insert(0, ctx)
+        if keep_g:
+            kept.append(vars(g._get_current_object()).copy())
 
     contextvars.Context().run(forget)
     return kept, log
 
 
 def a_context_whose_g_is_kept() -> tuple[list[t.Any], list[str]]:
-    app, kit, log = make()
-    db = kit.resource("db", object, lambda _: log.append("closed"))
-    kept: list[t.Any] = [app]
-
-    def forget() -> None:
-        ctx = app.app_context()
-        ctx.push()
-        db()
-        kept.insert(0, ctx)
-        kept.append(vars(g._get_current_object()).copy())
-
-    contextvars.Context().run(forget)
-    return kept, log
+    return a_context_with_a_resource(keep_g=True)
 
 
 def a_helper() -> tuple[list[t.Any], list[str]]:

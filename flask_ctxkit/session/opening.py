@@ -152,19 +152,21 @@ class OpeningInterface(SigningInterface):
 
     def _terms(self, app: Flask, secret: t.Any, name: str) -> Terms | None:
         """What the cookie *name* is judged by; None for keys that only Flask's serializer takes."""
+        signing = (
+            secret, fallbacks_of(app), self.salt, self.digest_method, self.key_derivation,
+        )  # fmt: skip
         config = (
-            name, secret, fallbacks_of(app), self.salt, self.digest_method,
-            self.key_derivation, app.permanent_session_lifetime, self.leeway, self.strict,
+            name, signing, app.permanent_session_lifetime, self.leeway, self.strict,
             self.revoker, self.timeouts,
         )  # fmt: skip
         known, terms = self._cache.terms
         if known == config:
             return terms
         # By what was just looked at, since another thread may set something else meanwhile.
-        keys = self._ring_of(config[1:6])
+        keys = self._ring_of(signing)
         if keys is None:
             return None
-        lifetime, leeway, strict, revoker, limits = config[6:]
+        _, _, lifetime, leeway, strict, revoker, limits = config
         age = most_age(lifetime, limits)
         terms = Terms(name, keys, age, leeway, strict, revoker, limits)
         self._cache.terms = (config, terms)

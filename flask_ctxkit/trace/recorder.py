@@ -313,12 +313,11 @@ class Recorder:
         recording.ended = begun
         recording.lasted = begun - recording.made[0]
         recording.current = None
-        if recording.state != "running":
-            if recording.left_at:
-                recording.ended = recording.left_at
-                recording.lasted = recording.left_at - recording.made[0]
-        else:  # most are, and in this order they jump over nothing
+        if recording.state == "running":
             recording.state = "finished"
+        elif recording.left_at:
+            recording.ended = recording.left_at
+            recording.lasted = recording.left_at - recording.made[0]
         if recording.lineage is not None:
             recording.lineage.settle(recording.ended)
         try:
